@@ -1,0 +1,1 @@
+#include "conf/rule_lines.h"

@@ -1,0 +1,1 @@
+#include "dataplane/base/address.h"

@@ -1,0 +1,122 @@
+// A worker's counters. The worker alone writes them, in plain stores; the control plane reads the copy that
+// the worker publishes between two bursts, in which the laws stated in stats.def hold.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <type_traits>
+
+#include "dataplane/base/limits.h"
+
+namespace shunt {
+
+enum class FrameDrop : std::uint8_t {
+#define FRAME_DROP(name, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+enum class QueryDrop : std::uint8_t {
+#define QUERY_DROP(name, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+enum class AnswerDrop : std::uint8_t {
+#define ANSWER_DROP(name, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+enum class Counter : std::uint8_t {
+#define COUNTER(name, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+
+template <typename Enum>
+struct CounterGroup {
+  std::array<std::uint64_t, static_cast<std::size_t>(Enum::kCount)> values{};
+  std::uint64_t& operator[](Enum e) { return values[static_cast<std::size_t>(e)]; }
+  std::uint64_t operator[](Enum e) const { return values[static_cast<std::size_t>(e)]; }
+  std::uint64_t sum() const {
+    std::uint64_t total = 0;
+    for (std::uint64_t v : values) total += v;
+    return total;
+  }
+};
+
+struct alignas(kCacheLine) Stats {
+  CounterGroup<FrameDrop> frame_drops;
+  CounterGroup<QueryDrop> query_drops;
+  CounterGroup<AnswerDrop> answer_drops;
+  CounterGroup<Counter> counters;
+  std::uint64_t waiting = 0;     ///< gauge: queries that wait in pending slots
+  std::uint64_t pending = 0;     ///< gauge: pending slots taken
+  std::uint64_t cache_entries = 0;  ///< gauge
+  std::uint64_t cache_octets = 0;   ///< gauge: memory that live entries take
+  std::uint64_t generation = 0;  ///< of the snapshot in use
+
+  std::uint64_t& operator[](Counter c) { return counters[c]; }
+  std::uint64_t operator[](Counter c) const { return counters[c]; }
+};
+
+/// One row of a list in stats.def, for whoever prints them.
+struct StatText {
+  std::string_view name;
+  std::string_view help;
+};
+inline constexpr StatText kFrameDropText[] = {
+#define FRAME_DROP(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+inline constexpr StatText kQueryDropText[] = {
+#define QUERY_DROP(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+inline constexpr StatText kAnswerDropText[] = {
+#define ANSWER_DROP(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+inline constexpr StatText kCounterText[] = {
+#define COUNTER(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+
+/// A copy of Stats that one thread writes and any thread reads (a sequence lock over relaxed words, as in
+/// Boehm, "Can seqlocks get along with programming language memory models?", 2012).
+class PublishedStats {
+ public:
+  /// By the worker, between bursts.
+  void publish(const Stats& stats) {
+    std::array<std::uint64_t, kWords> words;
+    std::memcpy(words.data(), &stats, sizeof stats);
+    const std::uint64_t s = sequence_.load(std::memory_order_relaxed);
+    sequence_.store(s + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < kWords; ++i) words_[i].store(words[i], std::memory_order_relaxed);
+    sequence_.store(s + 2, std::memory_order_release);
+  }
+  /// By anyone; waits out a publish under way (about a microsecond).
+  Stats read() const {
+    std::array<std::uint64_t, kWords> words;
+    for (;;) {
+      const std::uint64_t before = sequence_.load(std::memory_order_acquire);
+      for (std::size_t i = 0; i < kWords; ++i) words[i] = words_[i].load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if ((before & 1) == 0 && sequence_.load(std::memory_order_relaxed) == before) break;
+    }
+    Stats stats;
+    std::memcpy(static_cast<void*>(&stats), words.data(), sizeof stats);
+    static_assert(std::is_trivially_copyable_v<Stats>);
+    return stats;
+  }
+
+ private:
+  static constexpr std::size_t kWords = sizeof(Stats) / sizeof(std::uint64_t);
+  alignas(kCacheLine) std::atomic<std::uint64_t> sequence_{0};
+  std::array<std::atomic<std::uint64_t>, kWords> words_{};
+};
+
+}  // namespace shunt

@@ -1,0 +1,1 @@
+#include "dataplane/dns/edns.h"

@@ -1,0 +1,46 @@
+// EDNS(0), RFC 6891: reading the OPT record of a query, writing one of our own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/dns/wire.h"
+
+namespace shunt::dns {
+
+/// What a client's or an upstream's OPT record said.
+struct Edns {
+  bool present = false;
+  bool dnssec_ok = false;
+  /// Options other than those between two hops (NSID, COOKIE, edns-tcp-keepalive, PADDING, extended error):
+  /// such a question is neither shared nor cached, and its options travel on.
+  bool foreign_options = false;
+  std::uint8_t version = 0;
+  std::uint8_t extended_rcode = 0;
+  std::uint16_t udp_size = 0;        ///< as sent; values below 512 mean 512
+  std::uint16_t record_offset = 0;   ///< of the OPT record in the message
+  std::uint16_t options_offset = 0;  ///< of its RDATA in the message
+  std::uint16_t options_length = 0;
+};
+
+inline constexpr std::size_t kOptSize = 11;              ///< an OPT record without options
+inline constexpr std::size_t kExtendedErrorSize = 6;     ///< an EDE option without text
+
+/// Reads the OPT record whose owner (the root) is at `offset` of `message`. False where it is malformed: an
+/// option that runs past the RDATA, an RDATA that runs past the message, an owner other than the root.
+bool read_opt(std::span<const std::uint8_t> message, std::size_t offset, Edns& out);
+
+struct OptFields {
+  std::uint16_t udp_size;
+  bool dnssec_ok;
+  std::uint8_t extended_rcode = 0;  ///< upper eight bits of the RCODE
+  ExtendedError error = ExtendedError::kNone;
+};
+/// Writes an OPT record of ours; `to` has kOptSize + kExtendedErrorSize octets. Returns the octets written.
+std::size_t write_opt(std::uint8_t* to, const OptFields& fields);
+
+/// True for options that concern two hops only and are never passed on.
+bool is_hop_option(std::uint16_t code);
+
+}  // namespace shunt::dns

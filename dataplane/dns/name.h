@@ -1,0 +1,101 @@
+// Names in wire format: checked, lower-cased, hashed label by label from the top.
+//
+// The hash chain gives every suffix of a name its own 64-bit hash: the rule lookup's keys are the hashes of the
+// suffixes, and the hash of the whole name is the cache's. Hashes are seeded once at start, so that a client
+// can't choose names that collide; they pick candidates and never prove equality.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "dataplane/base/bytes.h"
+#include "dataplane/base/result.h"
+#include "dataplane/dns/wire.h"
+
+namespace shunt::dns {
+
+/// Every buffer that holds a name for hashing or comparing has this many readable octets, so that wide loads
+/// may run past the name's end.
+inline constexpr std::size_t kNameBuffer = 320;
+
+/// The seed of all name hashes of this process: drawn at start, the same for workers and rule builder.
+struct HashKey {
+  std::uint64_t a = 0x9e3779b97f4a7c15, b = 0xbf58476d1ce4e5b9;
+};
+
+__extension__ using Uint128 = unsigned __int128;
+
+inline std::uint64_t mix(std::uint64_t x, std::uint64_t y) {
+  const Uint128 product = static_cast<Uint128>(x) * y;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+/// Hash of the root: where the chain starts.
+inline std::uint64_t root_hash(const HashKey& key) { return key.a ^ key.b; }
+
+/// Hash of the suffix "label.parent", from the hash of "parent". `label` points at its length octet and is
+/// lower case already; 64 octets behind it are readable (kNameBuffer sees to that). Unkeyed mixing of the
+/// seeded chain, after wyhash (Wang Yi): one multiplication for labels up to 15 octets.
+inline std::uint64_t extend_hash(const HashKey& key, std::uint64_t parent, const std::uint8_t* label) {
+  static constexpr auto kMask = [] {
+    std::array<std::uint64_t, 9> m{};
+    for (unsigned i = 1; i < 9; ++i) m[i] = ~std::uint64_t{0} >> (64 - 8 * i);
+    return m;
+  }();
+  std::size_t left = std::size_t{*label} + 1;  // the length octet takes part
+  std::uint64_t h = parent;
+  for (;;) {
+    const std::size_t low = left < 8 ? left : 8;
+    const std::size_t high = left < 8 ? 0 : (left < 16 ? left - 8 : 8);
+    const std::uint64_t x = load_le64(label) & kMask[low];
+    const std::uint64_t y = load_le64(label + 8) & kMask[high];
+    h = mix(x ^ key.a ^ h, y ^ key.b ^ (h << 32 | h >> 32));
+    if (left <= 16) return h;
+    left -= 16;
+    label += 16;
+  }
+}
+
+/// A checked, lower-cased name and where its labels start. `wire` is readable to kNameBuffer octets.
+struct Name {
+  std::uint8_t length = 1;                         ///< octets, root label included
+  std::uint8_t labels = 0;                         ///< root not counted
+  std::array<std::uint8_t, kMaxLabels + 1> offset{};  ///< of label i's length octet; offset[labels] is the root's
+  alignas(16) std::array<std::uint8_t, kNameBuffer> wire{};
+
+  std::span<const std::uint8_t> octets() const { return {wire.data(), length}; }
+};
+
+/// Reads an uncompressed name at the front of `in` into `out`, lower-cased, labels found. Returns the octets
+/// taken, or 0 where it is compressed, over-long, of an unknown label type (0x40, 0x80), or runs past `in`.
+/// Never reads past `in`.
+std::size_t read_name(std::span<const std::uint8_t> in, Name& out);
+
+/// Skips a possibly compressed name at `offset` of `message`. Returns the offset behind it, or 0 where
+/// malformed. Pointers must point backwards (RFC 1035 section 4.1.4), which bounds the work; they are checked
+/// for position only, not followed.
+std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t offset);
+
+/// Lower-cases `length` octets of a wire name blindly: length octets lie below 'A'. Both buffers have
+/// kNameBuffer octets.
+void lower_case(const std::uint8_t* from, std::uint8_t* to, std::size_t length);
+
+/// True where `a` and `b`, both wire names of `length` octets, differ in ASCII case at most.
+bool equal_ignoring_case(const std::uint8_t* a, const std::uint8_t* b, std::size_t length);
+
+/// Hashes of all suffixes of `name`: into[0] is the root's, into[labels * stride] the whole name's.
+/// A stride lets a burst keep the hashes of one level side by side.
+void hash_suffixes(const HashKey& key, const Name& name, std::uint64_t* into, std::size_t stride = 1);
+
+/// Presentation format (RFC 1035 section 5.1, RFC 4343): "\." and "\DDD" escapes, with or without a trailing
+/// dot. The result is lower-cased. Errors say what is wrong with `text`.
+Result<Name> parse_name(std::string_view text);
+
+/// With trailing dot; bytes outside printable ASCII and special characters escaped.
+std::string to_text(std::span<const std::uint8_t> wire_name);
+
+}  // namespace shunt::dns

@@ -1,0 +1,1 @@
+#include "dataplane/dns/query.h"

@@ -1,0 +1,29 @@
+// Ready-made headers towards one upstream target: Ethernet, IP and UDP, filled in by the control plane from the kernel's routes and
+// neighbours. A worker copies them in front of a DNS message and fills in lengths, source port and checksums.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/base/address.h"
+
+namespace shunt::net {
+
+inline constexpr unsigned kMaxHeaders = 18 + 40 + 8;  ///< Ethernet with a VLAN tag, IPv6, UDP
+
+struct Adjacency {
+  bool usable = false;             ///< route and next hop are known
+  bool v4 = false;
+  std::uint8_t port = 0;           ///< index of the port it leaves through
+  std::uint8_t length = 0;         ///< of headers, octets
+  std::uint8_t l2_length = 0;      ///< of the Ethernet header, tag included
+  /// Sum (RFC 1071) of the UDP pseudo-header's constant part: addresses and protocol.
+  std::uint16_t pseudo_sum = 0;
+  std::array<std::uint8_t, kMaxHeaders> headers{};
+};
+
+/// Fills `headers`, lengths and sums. `vlan` 0 is untagged. `usable` is left to the caller.
+Adjacency make_adjacency(const IpAddress& source, const SocketAddress& target, const MacAddress& source_mac,
+                         const MacAddress& next_hop, std::uint8_t port, std::uint16_t vlan);
+
+}  // namespace shunt::net

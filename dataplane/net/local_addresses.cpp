@@ -1,0 +1,1 @@
+#include "dataplane/net/local_addresses.h"

@@ -1,0 +1,52 @@
+// One rule, as the workers see it: what the name's owner wants done.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace shunt::rules {
+
+enum class Action : std::uint8_t {
+  kForward,        ///< to the upstream whose handle is `argument`
+  kSystem,         ///< as if no rule matched
+  kBlockNxdomain,
+  kBlockNodata,
+  kBlockRefused,
+  kBlockDrop,
+  kAnswer,         ///< records `argument` of the rule set
+};
+
+/// What a rule's name covers. The values order rules of one name: the higher wins.
+enum class Cover : std::uint8_t {
+  kSuffix = 0,  ///< the name and everything below it
+  kBelow = 1,   ///< "*.": everything below it
+  kExact = 2,   ///< "=": the name alone
+};
+
+using RuleIndex = std::uint32_t;
+inline constexpr RuleIndex kNoRule = std::numeric_limits<RuleIndex>::max();
+
+struct Rule {
+  Action action = Action::kSystem;
+  Cover cover = Cover::kSuffix;
+  std::uint8_t labels = 0;     ///< of its name
+  std::uint32_t argument = 0;  ///< upstream handle, or index into the set's answers
+  std::uint32_t line = 0;      ///< where it was written: an index that the builder's owner can resolve
+};
+static_assert(sizeof(Rule) == 12);
+
+/// The outcome of a lookup in one or several sets.
+struct Match {
+  RuleIndex rule = kNoRule;
+  std::uint8_t labels = 0;
+  Cover cover = Cover::kSuffix;
+  std::uint8_t set = 0;  ///< position among the network's sets
+
+  bool found() const { return rule != kNoRule; }
+  /// Longest name first, then `=`, `*.`, suffix. Found matches are above kNone's 0.
+  std::uint32_t precedence() const {
+    return found() ? 1u + (std::uint32_t{labels} << 2 | static_cast<std::uint32_t>(cover)) : 0u;
+  }
+};
+
+}  // namespace shunt::rules

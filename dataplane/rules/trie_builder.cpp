@@ -1,0 +1,1 @@
+#include "dataplane/rules/trie_builder.h"

@@ -1,0 +1,1 @@
+#include "dataplane/state/cache.h"
