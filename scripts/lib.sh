@@ -1,0 +1,89 @@
+# shellcheck shell=bash
+# What the scripts share: messages, paths, root, build folders, huge pages. Sourced, not run.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Where a running lab and the state to restore live; a tmpfs on most machines, so that a reboot forgets them.
+RUN_DIR=/run/shunt-lab
+
+if [[ -t 1 ]]; then
+  BOLD=$'\e[1m' PLAIN=$'\e[0m'
+else
+  BOLD='' PLAIN=''
+fi
+
+log() { printf '%s\n' "$*"; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+section() { printf '\n%s== %s%s\n' "$BOLD" "$*" "$PLAIN"; }
+
+# Runs the calling script again as root where it isn't already: need_root "$@".
+need_root() {
+  [[ $EUID -eq 0 ]] && return
+  command -v sudo >/dev/null || die "this needs root, and there is no sudo"
+  exec sudo -- "$0" "$@"
+}
+
+# The folder of a build type: release, asan, clang, fuzz or bench.
+build_dir() {
+  case $1 in
+    release) echo "$ROOT/build" ;;
+    asan | clang | fuzz | bench) echo "$ROOT/build-$1" ;;
+    *) die "unknown build type '$1': release, asan, clang, fuzz or bench" ;;
+  esac
+}
+
+# The cores shuntd is given by the scripts: the last one polls, the first one is everything else's.
+worker_core() { echo $(($(nproc) - 1)); }
+
+# wait_for SECONDS COMMAND...: polls until COMMAND succeeds; fails when time is up.
+wait_for() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.1
+  done
+}
+
+# --- huge pages: 2 MiB each ---------------------------------------------------------------------------------------
+
+HUGE_COUNT=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+HUGE_FREE=/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages
+
+# hugepages_reserve PAGES OWNER: sees to it that as many are free, and that /dev/hugepages is mounted. What was before is kept under
+# OWNER's name for hugepages_restore. Fails, and leaves all as it was, where the machine can't.
+hugepages_reserve() {
+  local pages=$1 state="$RUN_DIR.hugepages.$2" before free mounted=0 made=0
+  [[ -w $HUGE_COUNT ]] || return 1
+  before=$(<"$HUGE_COUNT")
+  free=$(<"$HUGE_FREE")
+  if ! mountpoint -q /dev/hugepages; then
+    [[ -d /dev/hugepages ]] || { mkdir /dev/hugepages && made=1; } || return 1
+    mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages || return 1
+    mounted=1
+  fi
+  # A second reservation keeps the first one's memory of how things were.
+  [[ -e $state ]] || echo "$before $mounted $made" >"$state"
+  if ((free < pages)); then
+    echo $((before + pages - free)) >"$HUGE_COUNT" 2>/dev/null
+    if (($(<"$HUGE_FREE") < pages)); then
+      hugepages_restore "$2"
+      return 1
+    fi
+  fi
+}
+
+# hugepages_restore OWNER: back to what hugepages_reserve found; nothing where it never ran.
+hugepages_restore() {
+  local state="$RUN_DIR.hugepages.$1" before mounted made
+  [[ -e $state ]] || return 0
+  read -r before mounted made <"$state"
+  rm -f "$state"
+  echo "$before" >"$HUGE_COUNT" 2>/dev/null
+  if ((mounted)); then umount /dev/hugepages 2>/dev/null; fi
+  if ((made)); then rmdir /dev/hugepages 2>/dev/null; fi
+  return 0
+}
