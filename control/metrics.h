@@ -1,0 +1,63 @@
+// All counters in the two forms that people and their tools read: Prometheus text, and the groups of the
+// `stats` command. Labels come from closed sets only (workers, drop reasons, names of the configuration),
+// never from what a client sent.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/counters.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/stats.h"
+
+namespace shunt::control {
+
+struct WorkerMetrics {
+  unsigned id = 0;
+  Stats stats;
+};
+
+struct TargetMetrics {
+  std::string upstream;
+  SocketAddress target;
+  bool up = true;
+  std::uint64_t in_flight = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t answered = 0;
+  std::uint64_t timeouts = 0;
+  double latency_seconds = 0;  ///< smoothed; 0: not measured yet
+};
+
+/// Everything that is told at one moment.
+struct MetricsSnapshot {
+  std::string version;
+  std::uint64_t generation = 0;
+  double uptime_seconds = 0;
+  std::vector<WorkerMetrics> workers;
+  std::vector<TargetMetrics> targets;
+  TcpCounters tcp;
+  std::uint64_t tcp_connections = 0;
+  std::uint64_t tcp_in_flight = 0;
+  HostCounters host;
+  std::uint64_t host_in_flight = 0;
+  Histogram host_latency;
+  ControlCounters control;
+};
+
+/// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
+/// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
+/// reason; shunt_tcp_…, shunt_host_…, shunt_control_…; shunt_upstream_… by upstream and target.
+std::string prometheus_text(const MetricsSnapshot& snapshot);
+
+/// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":
+/// […]}]}]}. Groups of the control plane have no "workers" in their rows.
+nlohmann::json stats_result(const MetricsSnapshot& snapshot);
+
+/// A label's value with backslash, double quote and newline escaped, as the text format wants it.
+std::string escape_label(std::string_view value);
+
+}  // namespace shunt::control
