@@ -1,4 +1,5 @@
-// Addresses and prefixes of both families in one type: IPv4 lives in ::ffff:0:0/96 (RFC 4291 section 2.5.5.2).
+// Addresses and prefixes of both families in one type: IPv4 lives in ::ffff:0:0/96 (RFC 4291
+// section 2.5.5.2).
 #pragma once
 
 #include <array>

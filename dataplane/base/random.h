@@ -18,14 +18,17 @@ class Random {
   Random(const Random&) = delete;
   Random& operator=(const Random&) = delete;
 
-  /// A seed from the kernel (getrandom). Only at start.
+  /// A seed from the kernel (getrandom), waited for where the machine has just booted. Only at start.
   static Seed system_seed();
 
   std::uint32_t next32() {
     if (used_ == kWords) refill();
     return buffer_[used_++];
   }
-  std::uint64_t next64() { return (std::uint64_t{next32()} << 32) | next32(); }
+  std::uint64_t next64() {
+    const std::uint64_t high = next32();  // drawn first, whatever the compiler: the same seed, the same draws
+    return high << 32 | next32();
+  }
   /// Uniform below `bound` up to a bias of bound/2^32 (Lemire, 2019). `bound` > 0.
   std::uint32_t below(std::uint32_t bound) {
     return static_cast<std::uint32_t>((std::uint64_t{next32()} * bound) >> 32);
@@ -36,9 +39,9 @@ class Random {
   void refill();
 
   struct Cipher;
-  std::unique_ptr<Cipher> cipher_;
+  std::unique_ptr<Cipher> cipher_;  ///< its counter runs on from one refill to the next
   unsigned used_ = kWords;
-  std::array<std::uint32_t, kWords> buffer_{};
+  std::array<std::uint32_t, kWords> buffer_;
 };
 
 }  // namespace shunt

@@ -24,11 +24,12 @@ struct Edns {
   std::uint16_t options_length = 0;
 };
 
-inline constexpr std::size_t kOptSize = 11;              ///< an OPT record without options
-inline constexpr std::size_t kExtendedErrorSize = 6;     ///< an EDE option without text
+inline constexpr std::size_t kOptSize = 11;           ///< an OPT record without options
+inline constexpr std::size_t kExtendedErrorSize = 6;  ///< an EDE option without text
 
-/// Reads the OPT record whose owner (the root) is at `offset` of `message`. False where it is malformed: an
-/// option that runs past the RDATA, an RDATA that runs past the message, an owner other than the root.
+/// Reads the OPT record whose owner (the root) is at `offset` of `message`. False, and `out` untouched, where
+/// there is none or it is malformed: an option that runs past the RDATA, an RDATA that runs past the message,
+/// an owner other than the root, another type. What an option says is not looked at.
 bool read_opt(std::span<const std::uint8_t> message, std::size_t offset, Edns& out);
 
 struct OptFields {

@@ -1,8 +1,8 @@
 // Names in wire format: checked, lower-cased, hashed label by label from the top.
 //
-// The hash chain gives every suffix of a name its own 64-bit hash: the rule lookup's keys are the hashes of the
-// suffixes, and the hash of the whole name is the cache's. Hashes are seeded once at start, so that a client
-// can't choose names that collide; they pick candidates and never prove equality.
+// The hash chain gives every suffix of a name its own 64-bit hash: the rule lookup's keys are the hashes of
+// the suffixes, and the hash of the whole name is the cache's. Hashes are seeded once at start, so that a
+// client can't choose names that collide; they pick candidates and never prove equality.
 #pragma once
 
 #include <array>
@@ -35,7 +35,9 @@ inline std::uint64_t mix(std::uint64_t x, std::uint64_t y) {
 }
 
 /// Hash of the root: where the chain starts.
-inline std::uint64_t root_hash(const HashKey& key) { return key.a ^ key.b; }
+inline std::uint64_t root_hash(const HashKey& key) {
+  return key.a ^ key.b;
+}
 
 /// Hash of the suffix "label.parent", from the hash of "parent". `label` points at its length octet and is
 /// lower case already; 64 octets behind it are readable (kNameBuffer sees to that). Unkeyed mixing of the
@@ -43,7 +45,8 @@ inline std::uint64_t root_hash(const HashKey& key) { return key.a ^ key.b; }
 inline std::uint64_t extend_hash(const HashKey& key, std::uint64_t parent, const std::uint8_t* label) {
   static constexpr auto kMask = [] {
     std::array<std::uint64_t, 9> m{};
-    for (unsigned i = 1; i < 9; ++i) m[i] = ~std::uint64_t{0} >> (64 - 8 * i);
+    for (unsigned i = 1; i < 9; ++i)
+      m[i] = ~std::uint64_t{0} >> (64 - 8 * i);
     return m;
   }();
   std::size_t left = std::size_t{*label} + 1;  // the length octet takes part
@@ -62,21 +65,23 @@ inline std::uint64_t extend_hash(const HashKey& key, std::uint64_t parent, const
 
 /// A checked, lower-cased name and where its labels start. `wire` is readable to kNameBuffer octets.
 struct Name {
-  std::uint8_t length = 1;                         ///< octets, root label included
-  std::uint8_t labels = 0;                         ///< root not counted
-  std::array<std::uint8_t, kMaxLabels + 1> offset{};  ///< of label i's length octet; offset[labels] is the root's
+  std::uint8_t length = 1;  ///< octets, root label included
+  std::uint8_t labels = 0;  ///< root not counted
+  /// Of label i's length octet; offset[labels] is the root's.
+  std::array<std::uint8_t, kMaxLabels + 1> offset{};
   alignas(16) std::array<std::uint8_t, kNameBuffer> wire{};
 
   std::span<const std::uint8_t> octets() const { return {wire.data(), length}; }
 };
 
 /// Reads an uncompressed name at the front of `in` into `out`, lower-cased, labels found. Returns the octets
-/// taken, or 0 where it is compressed, over-long, of an unknown label type (0x40, 0x80), or runs past `in`.
-/// Never reads past `in`.
+/// taken, or 0 where it is compressed, over-long, of an unknown label type (0x40, 0x80), or runs past `in`;
+/// `out` is then not a name. Never reads past `in`.
 std::size_t read_name(std::span<const std::uint8_t> in, Name& out);
 
 /// Skips a possibly compressed name at `offset` of `message`. Returns the offset behind it, or 0 where
-/// malformed. Pointers must point backwards (RFC 1035 section 4.1.4), which bounds the work; they are checked
+/// malformed: over-long, an unknown label type, running past `message`. Pointers must point before the name
+/// itself and behind the header (RFC 1035 section 4.1.4: at a prior occurrence of a name); they are checked
 /// for position only, not followed.
 std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t offset);
 
@@ -84,7 +89,8 @@ std::size_t skip_name(std::span<const std::uint8_t> message, std::size_t offset)
 /// kNameBuffer octets.
 void lower_case(const std::uint8_t* from, std::uint8_t* to, std::size_t length);
 
-/// True where `a` and `b`, both wire names of `length` octets, differ in ASCII case at most.
+/// True where `a` and `b`, both wire names of `length` octets, differ in ASCII case at most. Reads no
+/// further.
 bool equal_ignoring_case(const std::uint8_t* a, const std::uint8_t* b, std::size_t length);
 
 /// Hashes of all suffixes of `name`: into[0] is the root's, into[labels * stride] the whole name's.
@@ -92,10 +98,13 @@ bool equal_ignoring_case(const std::uint8_t* a, const std::uint8_t* b, std::size
 void hash_suffixes(const HashKey& key, const Name& name, std::uint64_t* into, std::size_t stride = 1);
 
 /// Presentation format (RFC 1035 section 5.1, RFC 4343): "\." and "\DDD" escapes, with or without a trailing
-/// dot. The result is lower-cased. Errors say what is wrong with `text`.
+/// dot; "." is the root. The result is lower-cased, escaped letters too. Errors say what is wrong with
+/// `text`: empty or over-long labels and names, spaces, control characters and anything but ASCII that isn't
+/// escaped.
 Result<Name> parse_name(std::string_view text);
 
-/// With trailing dot; bytes outside printable ASCII and special characters escaped.
+/// With trailing dot; octets outside printable ASCII and special characters escaped, so that parse_name gives
+/// the same name (lower-cased). A malformed name gives the text of what lies within the span.
 std::string to_text(std::span<const std::uint8_t> wire_name);
 
 }  // namespace shunt::dns

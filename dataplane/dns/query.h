@@ -16,9 +16,10 @@ enum class QueryVerdict : std::uint8_t {
   kShort,     ///< no whole header: drop
   kResponse,  ///< QR set: drop, never answered, so that two servers can't be set on each other
   kFormErr,   ///< see parse_query
-  kNotImp,    ///< opcode other than QUERY (RFC 8906), or a query type for another protocol (TKEY, TSIG, MAILA, MAILB)
-  kBadVers,   ///< EDNS version above 0
-  kRefused,   ///< zone transfer, or class other than IN
+  /// Opcode other than QUERY (RFC 8906), or a query type for another protocol (TKEY, TSIG, MAILA, MAILB).
+  kNotImp,
+  kBadVers,  ///< EDNS version above 0
+  kRefused,  ///< zone transfer, or class other than IN
 };
 
 struct Question {
@@ -26,7 +27,7 @@ struct Question {
   std::uint16_t flags = 0;  ///< as received, host order
   std::uint16_t type = 0;
   std::uint16_t klass = 0;
-  std::uint16_t end = 0;    ///< offset behind the question: kHeaderSize where there is none that could be read
+  std::uint16_t end = 0;  ///< offset behind the question: kHeaderSize where there is none that could be read
   Edns edns;
   Name name;
 
@@ -35,11 +36,16 @@ struct Question {
 };
 
 /// Parses `message` (RFC 1035 section 4.1; RFC 6891). Never reads past it; `out` is whole for kGood only, but
-/// id, flags and (where the question could be read) end, type, klass, name and edns are set for errors too, so
-/// that an error answer can be made in place. FORMERR: QDCOUNT other than 1, ANCOUNT or NSCOUNT other than 0,
-/// ARCOUNT above 1 or a record other than OPT there, a name that is compressed or over-long, trailing octets.
-/// A query whose flags or type earn NOTIMP or REFUSED gets those only where the rest is well-formed; an opcode
-/// other than QUERY is NOTIMP whatever follows.
+/// id, flags and (where the question could be read) end, type, klass, name and edns are set for errors too,
+/// so that an error answer can be made in place: `edns` where a single OPT was well-formed, and nothing else
+/// of what lies behind the question. Where the question wasn't read, `name` is the root, `type` and `klass`
+/// are 0, and `end` is kHeaderSize.
+///
+/// FORMERR: QDCOUNT other than 1, ANCOUNT or NSCOUNT other than 0, ARCOUNT above 1 or a record other than OPT
+/// there, a malformed OPT, a name that is compressed or over-long, trailing octets, more than kMaxWire
+/// octets. A query whose version, class or type earns BADVERS, REFUSED or NOTIMP (in that order) gets those
+/// only where the rest is well-formed; an opcode other than QUERY is NOTIMP whatever follows, its question is
+/// not read.
 QueryVerdict parse_query(std::span<const std::uint8_t> message, Question& out);
 
 }  // namespace shunt::dns

@@ -23,19 +23,26 @@ enum class ReplyVerdict : std::uint8_t { kGood, kShort, kNotResponse, kMalformed
 struct Reply {
   Header header{};
   Edns edns;
-  std::uint16_t type = 0, klass = 0;      ///< of its question
-  std::uint16_t question_end = 0;         ///< offset behind the question
-  std::uint16_t body_end = 0;             ///< offset behind the last record other than OPT
-  /// The OPT record is somewhere before other records (rare): its octets [opt_begin, opt_end).
+  std::uint16_t type = 0, klass = 0;  ///< of its question
+  std::uint16_t question_end = 0;     ///< offset behind the question
+  std::uint16_t body_end = 0;         ///< offset behind the last record other than OPT
+  /// The OPT record's octets, [opt_begin, opt_end); both 0 where there is none. Mostly it is the last record:
+  /// then opt_begin == body_end. Otherwise opt_begin < body_end, and the body without OPT is [question_end,
+  /// opt_begin) and [opt_end, body_end). Taking the OPT out from between them moves the second part, and so
+  /// breaks the compression pointers that lead into it.
   std::uint16_t opt_begin = 0, opt_end = 0;
-  std::uint16_t ttl_count = 0;            ///< TTLs found; above kMaxTtls only the first are listed
-  std::array<std::uint16_t, kMaxTtls> ttl_offset;  ///< of each record's TTL but OPT's; left as it was behind ttl_count
-  std::uint32_t min_ttl = 0;              ///< smallest TTL of all those, seconds; 2^31 and above count as 0 (RFC 2181 section 8)
+  std::uint16_t ttl_count = 0;  ///< TTLs found; above kMaxTtls only the first are listed
+  /// Of each record's TTL but OPT's; left as it was behind ttl_count.
+  std::array<std::uint16_t, kMaxTtls> ttl_offset;
+  /// Smallest of all those TTLs, seconds; 2^31 and above count as 0 (RFC 2181 section 8); 0 where there are
+  /// none.
+  std::uint32_t min_ttl = 0;
   /// TTL of a negative answer (RFC 2308 section 5): the lesser of the SOA's TTL and its MINIMUM; valid where
   /// `has_soa`.
   std::uint32_t negative_ttl = 0;
-  bool has_soa = false;                   ///< an SOA in the authority section
-  bool has_answer_of_type = false;        ///< a record of the asked type, class and any owner in the answer section (any type, for ANY)
+  bool has_soa = false;  ///< an SOA in the authority section
+  /// A record of the asked type, class and any owner in the answer section (any type, for ANY).
+  bool has_answer_of_type = false;
 
   std::uint16_t rcode() const {
     return static_cast<std::uint16_t>((header.flags & kRcodeMask) | (edns.extended_rcode << 4));
@@ -43,16 +50,19 @@ struct Reply {
   bool truncated() const { return (header.flags & kTc) != 0; }
 };
 
-/// Parses an answer whole: every name and record must lie within `message`; section counts must be met; at most
-/// one OPT (RFC 6891 section 6.1.1); trailing octets are malformed. kMalformed also for QDCOUNT other than 1 or a
-/// compressed question name. `name` receives the question's name.
-/// An answer with TC set may break off anywhere behind its question: its records are not read then (header
-/// counts and records are void; body_end = question_end).
+/// Parses an answer whole: every name and record must lie within `message`; section counts must be met; at
+/// most one OPT, in the additional section (RFC 6891 section 6.1.1); trailing octets are malformed.
+/// kMalformed also for QDCOUNT other than 1, a compressed question name, an opcode other than QUERY, more
+/// than kMaxWire octets. `name` receives the question's name. RDATA is opaque but for OPT's and for an SOA's
+/// in the authority section, which must be whole. For kGood all of `out` is valid; otherwise only the header
+/// is, where there is one. An answer with TC set may break off anywhere behind its question: its records are
+/// not read then (header counts and records are void; body_end = question_end).
 ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name& name);
 
 /// How long an answer may be cached (RFC 2308, RFC 2181), before the upstream's own bounds: 0 for never.
-/// `failure_ttl` is for SERVFAIL (RFC 9520). Truncated answers, answers with more than kMaxTtls TTLs and rcodes
-/// other than NOERROR, NXDOMAIN, SERVFAIL: never; negative ones without SOA: never.
+/// Never longer than its smallest TTL. `failure_ttl` is for SERVFAIL (RFC 9520). Truncated answers, answers
+/// with more than kMaxTtls TTLs and rcodes other than NOERROR, NXDOMAIN, SERVFAIL: never; negative ones
+/// without SOA: never.
 std::uint32_t cacheable_seconds(const Reply& reply, std::uint32_t failure_ttl);
 
 /// What an error or a rule's answer is made of.
@@ -60,25 +70,30 @@ struct ReplyFields {
   Rcode rcode = Rcode::kNoError;
   ExtendedError error = ExtendedError::kNone;
   bool authoritative = false;
-  /// Answer records in wire format, ready to copy, with their counts; owner names point at the question (0xc00c) or are whole.
+  bool stream = false;  ///< the client asked over TCP, TLS or HTTPS: only `room` limits the answer
+  /// Answer records in wire format, ready to copy, with their counts; owner names point at the question
+  /// (0xc00c) or are whole.
   std::span<const std::uint8_t> records;
   std::uint16_t ancount = 0;
   std::uint16_t nscount = 0;
 };
 
-/// Turns the query at `wire` into its answer, in place: id, RD, CD, question kept with their exact case (where
-/// there was one: q.end > kHeaderSize); QR and RA set; AA, AD, Z and everything behind the question replaced. An OPT of ours follows
-/// where the query had one. `room` octets are writable at `wire`. Cuts to min(client's size, room): an answer
-/// that doesn't fit loses all records and gets TC. Returns the new length.
-/// An opcode other than QUERY is mirrored, with its other flags clean (RFC 8906 section 3.1.4).
+/// Turns the query at `wire` into its answer, in place: id, RD, CD, question kept with their exact case
+/// (where there was one: q.end > kHeaderSize); QR and RA set; AA, AD, Z and everything behind the question
+/// replaced. An OPT of ours follows where the query had one; the extended error goes into it, and is left out
+/// where it doesn't fit. `room` octets are writable at `wire`, as many as the query had at least. Cuts to
+/// min(client's size, room): an answer that doesn't fit loses all records and gets TC. Where there was no
+/// question the answer is the header alone. An RCODE above 15 becomes SERVFAIL where the query had no OPT.
+/// Returns the new length. An opcode other than QUERY is mirrored, with its other flags clean (RFC 8906
+/// section 3.1.4).
 std::size_t make_reply(std::uint8_t* wire, std::size_t room, const Question& q, const ReplyFields& fields);
 
 /// The client's limit for an answer over UDP: 512 without EDNS, else what it advertised, within
 /// [512, kEdnsSize].
 std::size_t client_limit(const Edns& edns);
 
-/// An SOA record for a synthesized negative answer, owner at `owner_offset` of the message (a pointer); TTL and MINIMUM are
-/// kBlockedTtl. `to` has kSyntheticSoaSize octets.
+/// An SOA record for a synthesized negative answer, owner at `owner_offset` of the message (a pointer); TTL
+/// and MINIMUM are kBlockedTtl. `to` has kSyntheticSoaSize octets.
 inline constexpr std::size_t kSyntheticSoaSize = 34;
 void write_synthetic_soa(std::uint8_t* to, std::uint16_t owner_offset);
 

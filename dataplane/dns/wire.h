@@ -9,6 +9,7 @@
 namespace shunt::dns {
 
 inline constexpr std::size_t kHeaderSize = 12;
+inline constexpr std::size_t kMaxWire = 65535;  ///< octets of a message: offsets fit 16 bits
 inline constexpr std::size_t kMaxName = 255;    ///< octets of a wire name, root label included
 inline constexpr std::size_t kMaxLabel = 63;    ///< octets of a label
 inline constexpr std::size_t kMaxLabels = 127;  ///< labels of a name, root not counted
