@@ -16,7 +16,8 @@ struct LocalAddress {
   bool outbound = false;                 ///< a source of forwarded queries
 };
 
-/// A small open-addressing table. Immutable; shared by all workers.
+/// A small open-addressing table. Immutable; shared by all workers. The roles of an address that is given
+/// twice are joined.
 class LocalAddresses {
  public:
   LocalAddresses() = default;
