@@ -26,6 +26,15 @@ need_root() {
   exec sudo -- "$0" "$@"
 }
 
+# as_root COMMAND...: for the few commands of a script that need it, so that builds stay the user's own.
+as_root() {
+  if [[ $EUID -eq 0 ]]; then
+    "$@"
+  else
+    sudo -- "$@"
+  fi
+}
+
 # The folder of a build type: release, asan, clang, fuzz or bench.
 build_dir() {
   case $1 in
