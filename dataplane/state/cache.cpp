@@ -1,1 +1,405 @@
 #include "dataplane/state/cache.h"
+
+#include <emmintrin.h>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <new>
+
+#include "dataplane/base/bytes.h"
+#include "dataplane/net/checksum.h"
+#include "dataplane/state/cache_index.h"
+#include "dataplane/state/cache_ring.h"
+
+namespace shunt::state {
+namespace {
+
+// Below this there is no room for a useful answer: the cache stays off.
+constexpr std::size_t kMinMemory = 4096;
+// Entry memory per index bucket. Ten slots for 640 octets: buckets are half full with entries of 128 octets,
+// and hold out with entries of 80, the smallest that are common. The index takes a tenth of it.
+constexpr std::size_t kOctetsPerBucket = 640;
+// Wide loads of a name may run past the last entry's end.
+constexpr std::size_t kSlack = 64;
+constexpr std::uint64_t kMaxUnits = 0xfffffff0;
+// The small ring's share of the entry memory: a tenth, as in S3-FIFO.
+constexpr std::uint64_t kSmallShare = 10;
+// Entries that one insertion moves at most, so that it never walks the whole cache: what was hit, too, falls
+// out beyond this.
+constexpr unsigned kMaxMoves = 32;
+// Expired entries that one insertion clears out of the main ring for an unproven entry's sake.
+constexpr unsigned kMaxReclaims = 8;
+
+constexpr std::uint16_t kKeptFlags = dns::kAa | dns::kRa | dns::kAd | dns::kRcodeMask;
+
+// Compares `length` octets; both sides are readable to the next multiple of 16 beyond it.
+bool equal_names(const std::uint8_t* a, const std::uint8_t* b, std::size_t length) {
+  for (;; a += 16, b += 16, length -= 16) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
+    const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
+    const auto differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
+    if (length <= 16) return (differ & ((1u << length) - 1)) == 0;
+    if (differ != 0) return false;
+  }
+}
+
+bool same_key(CacheEntry& entry, const CacheKey& key) {
+  return entry.origin == key.origin && entry.type == key.type && entry.klass == key.klass &&
+         entry.key_flags == key.flags && entry.name_length == key.name->length &&
+         equal_names(key.name->wire.data(), entry.name(), key.name->length);
+}
+
+bool is_at_or_below(CacheEntry& entry, const dns::Name& suffix) {
+  const std::uint8_t* const name = entry.name();
+  std::size_t at = 0;
+  while (entry.name_length - at > suffix.length)
+    at += std::size_t{name[at]} + 1;
+  return entry.name_length - at == suffix.length &&
+         std::memcmp(name + at, suffix.wire.data(), suffix.length) == 0;
+}
+
+// RFC 2181 section 8: a TTL with its highest bit set counts as 0.
+std::uint32_t read_ttl(const std::uint8_t* at) {
+  const std::uint32_t ttl = load_be32(at);
+  return ttl > 0x7fffffff ? 0 : ttl;
+}
+
+// True where `message` can be kept: its body can be copied behind any question for the same name, and the
+// offsets in `reply` lie where they must. An OPT before other records (opt_end) would leave a hole that
+// compression pointers behind it might cross.
+bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply) {
+  const std::size_t question_end = dns::kHeaderSize + key.name->length + 4;
+  if (message.size() > kMaxMessage || reply.question_end != question_end) return false;
+  if (reply.body_end < question_end || reply.body_end > message.size()) return false;
+  if (reply.truncated() || reply.edns.extended_rcode != 0 || reply.opt_end != 0) return false;
+  if (reply.ttl_count > dns::kMaxTtls || (reply.edns.present && reply.header.arcount == 0)) return false;
+  for (std::size_t i = 0; i < reply.ttl_count; ++i) {
+    if (reply.ttl_offset[i] < question_end || reply.ttl_offset[i] + 4 > reply.body_end) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+struct Cache::State {
+  explicit State(std::span<std::byte> memory);
+
+  CacheEntry& at(std::uint32_t place) const {
+    return *reinterpret_cast<CacheEntry*>(entry_memory + std::size_t{place} * kCacheUnit);
+  }
+  std::uint32_t lookup(const CacheKey& key) const {
+    return index.find(key.hash, [&](std::uint32_t place) { return same_key(at(place), key); });
+  }
+
+  void make_room(CacheRing& ring, std::uint32_t units, std::uint32_t now);
+  bool main_has_room(std::uint32_t units, std::uint32_t now);
+  void evict_small(std::uint32_t now);
+  void evict_main(std::uint32_t now);
+  void move_to_main(CacheEntry& entry, std::uint32_t from);
+  std::uint16_t forget(CacheEntry& entry, std::uint32_t place);
+  void put_in_index(std::uint64_t hash, std::uint32_t place);
+  bool may_move() { return moves_left != 0 && moves_left-- != 0; }
+  void prefetch_next_victim(const CacheRing& ring) const;
+  template <typename Match>
+  std::size_t flush_if(Match match);
+
+  std::byte* entry_memory = nullptr;
+  CacheIndex index;
+  CacheRing small, main;
+  std::size_t entries = 0;
+  std::size_t octets = 0;
+  std::uint64_t evictions = 0;
+  unsigned moves_left = 0;
+};
+
+Cache::State::State(std::span<std::byte> memory) {
+  assert(reinterpret_cast<std::uintptr_t>(memory.data()) % kCacheLine == 0);
+  const std::size_t buckets = memory.size() / (kOctetsPerBucket + sizeof(CacheIndex::Bucket));
+  const std::size_t index_octets = buckets * sizeof(CacheIndex::Bucket);
+  index = CacheIndex({reinterpret_cast<CacheIndex::Bucket*>(memory.data()), buckets});
+  index.clear();
+  entry_memory = memory.data() + index_octets;
+  const std::uint64_t units =
+      std::min<std::uint64_t>((memory.size() - index_octets - kSlack) / kCacheUnit, kMaxUnits);
+  const auto for_small = static_cast<std::uint32_t>(units / kSmallShare);
+  small = CacheRing(0, for_small);
+  main = CacheRing(for_small, static_cast<std::uint32_t>(units) - for_small);
+}
+
+std::uint16_t Cache::State::forget(CacheEntry& entry, std::uint32_t place) {
+  --entries;
+  octets -= entry.octets();
+  entry.state |= CacheEntry::kDead;
+  return index.erase(entry.home, place);
+}
+
+// The entry has left its ring already, so what it lay in counts as free; main has room for it.
+void Cache::State::move_to_main(CacheEntry& entry, std::uint32_t from) {
+  const std::size_t size = entry.octets();
+  const std::uint32_t home = entry.home;
+  const std::uint32_t to = main.allocate(entry.units, entry_memory);
+  CacheEntry& moved = at(to);
+  std::memmove(static_cast<void*>(&moved), &entry, size);
+  moved.state = 0;
+  index.move(home, from, to);
+}
+
+void Cache::State::evict_main(std::uint32_t now) {
+  const std::uint32_t place = main.tail();
+  CacheEntry& entry = at(place);
+  main.pop(entry.units);
+  if (!entry.live()) return;
+  if (!entry.fresh(now)) {
+    forget(entry, place);
+  } else if (entry.hit() && may_move()) {
+    // What it lay in is free now, so it fits, be it there or, behind padding, at the ring's start.
+    move_to_main(entry, place);
+  } else {
+    ++evictions;
+    forget(entry, place);
+  }
+}
+
+// True where main takes `units` without losing anything that could still be found.
+bool Cache::State::main_has_room(std::uint32_t units, std::uint32_t now) {
+  for (unsigned i = 0; i < kMaxReclaims && !main.fits(units); ++i) {
+    CacheEntry& oldest = at(main.tail());
+    if (oldest.live() && oldest.fresh(now)) return false;
+    evict_main(now);
+  }
+  return main.fits(units);
+}
+
+void Cache::State::evict_small(std::uint32_t now) {
+  const std::uint32_t place = small.tail();
+  CacheEntry& entry = at(place);
+  small.pop(entry.units);
+  if (!entry.live()) return;
+  if (!entry.fresh(now)) {
+    forget(entry, place);
+  } else if (entry.hit() && may_move()) {
+    make_room(main, entry.units, now);
+    move_to_main(entry, place);
+  } else if (main_has_room(entry.units, now)) {
+    move_to_main(entry, place);  // unproven, but nobody pays for it
+  } else {
+    ++evictions;
+    const std::uint32_t home = entry.home;
+    index.remember(home, forget(entry, place));
+  }
+}
+
+void Cache::State::make_room(CacheRing& ring, std::uint32_t units, std::uint32_t now) {
+  while (!ring.fits(units)) {
+    if (&ring == &small) {
+      evict_small(now);
+    } else {
+      evict_main(now);
+    }
+  }
+}
+
+// The oldest entry goes next, and its bucket with it: a random line, better asked for early.
+void Cache::State::prefetch_next_victim(const CacheRing& ring) const {
+  if (ring.empty()) return;
+  const CacheEntry& next = at(ring.tail());
+  if (next.live()) index.prefetch_home(next.home);
+  __builtin_prefetch(reinterpret_cast<const std::byte*>(&next) + next.octets());
+}
+
+void Cache::State::put_in_index(std::uint64_t hash, std::uint32_t place) {
+  if (index.insert(hash, place)) return;
+  // Forty entries around one hash: one of them goes, an unproven one before others.
+  const auto candidates = index.candidates(hash);
+  const auto victim =
+      std::find_if(candidates.begin(), candidates.end(), [this](std::uint32_t p) { return small.owns(p); });
+  const std::uint32_t out = victim != candidates.end() ? *victim : candidates[hash % CacheIndex::kSlots];
+  ++evictions;
+  forget(at(out), out);
+  index.insert(hash, place);
+}
+
+template <typename Match>
+std::size_t Cache::State::flush_if(Match match) {
+  std::size_t flushed = 0;
+  for (const CacheRing* ring : {&small, &main}) {
+    ring->walk([&](std::uint32_t place) {
+      CacheEntry& entry = at(place);
+      if (entry.live() && match(entry)) {
+        forget(entry, place);
+        ++flushed;
+      }
+      return std::uint32_t{entry.units};
+    });
+  }
+  return flushed;
+}
+
+Cache::Cache(std::span<std::byte> memory) {
+  if (memory.size() >= kMinMemory) state_ = new State(memory);
+}
+
+Cache::~Cache() {
+  delete state_;
+}
+
+void Cache::prefetch_bucket(std::uint64_t hash) const {
+  if (state_ != nullptr) state_->index.prefetch(hash);
+}
+
+void Cache::prefetch_entry(std::uint64_t hash) const {
+  if (state_ == nullptr) return;
+  state_->index.propose(hash, [this](std::uint32_t place) {
+    const CacheEntry* const entry = &state_->at(place);
+    __builtin_prefetch(entry);
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
+  });
+}
+
+bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
+  if (state_ == nullptr) return false;
+  const std::uint32_t place = state_->lookup(key);
+  if (place == CacheIndex::kNone) return false;
+  CacheEntry& entry = state_->at(place);
+  if (!entry.fresh(now)) return false;
+  if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
+  hit.body = entry.body();
+  hit.body_length = entry.body_length;
+  hit.flags = entry.flags;
+  hit.ancount = entry.ancount;
+  hit.nscount = entry.nscount;
+  hit.arcount = entry.arcount;
+  hit.ttl_offset = entry.ttl_offsets();
+  hit.ttl_count = entry.ttl_count;
+  hit.odd_ttls = entry.odd_ttls;
+  hit.extended_rcode = 0;
+  hit.age = now - entry.inserted;
+  hit.body_sum = entry.body_sum;
+  return true;
+}
+
+bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
+                   std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls) {
+  if (state_ == nullptr || seconds == 0 || !can_keep(key, message, reply)) return false;
+  State& s = *state_;
+  const auto body_length = static_cast<std::uint16_t>(reply.body_end - reply.question_end);
+  const std::size_t size = CacheEntry::octets_for(key.name->length, reply.ttl_count, body_length);
+  const auto units = static_cast<std::uint16_t>((size + kCacheUnit - 1) / kCacheUnit);
+  if (units > s.small.capacity() / 4) return false;
+
+  std::uint32_t lifetime = seconds;
+  const auto stored_ttl = [&](std::size_t i) {
+    const std::uint32_t ttl = std::min(read_ttl(message.data() + reply.ttl_offset[i]), max_ttl);
+    return raise_ttls ? std::max(ttl, seconds) : ttl;
+  };
+  for (std::size_t i = 0; i < reply.ttl_count; ++i)
+    lifetime = std::min(lifetime, stored_ttl(i));
+  if (lifetime == 0) return false;
+
+  // An answer that is renewed keeps the standing of the one before; so does one that fell out just now.
+  bool proven = s.index.remembers(key.hash);
+  if (const std::uint32_t old = s.lookup(key); old != CacheIndex::kNone) {
+    proven = s.main.owns(old) || s.at(old).hit();
+    s.forget(s.at(old), old);
+  }
+  s.moves_left = kMaxMoves;
+  CacheRing& ring = proven ? s.main : s.small;
+  s.make_room(ring, units, now);
+  const std::uint32_t place = ring.allocate(units, s.entry_memory);
+  auto& entry = *new (static_cast<void*>(&s.at(place))) CacheEntry{};
+  entry.units = units;
+  entry.key_flags = key.flags;
+  entry.home = s.index.home(key.hash);
+  entry.origin = key.origin;
+  entry.type = key.type;
+  entry.klass = key.klass;
+  entry.inserted = now;
+  entry.lifetime = lifetime;
+  entry.flags = reply.header.flags & kKeptFlags;
+  entry.ancount = reply.header.ancount;
+  entry.nscount = reply.header.nscount;
+  entry.arcount = static_cast<std::uint16_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
+  entry.body_length = body_length;
+  entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
+  entry.name_length = key.name->length;
+  std::memcpy(entry.name(), key.name->wire.data(), key.name->length);
+  std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
+  for (std::size_t i = 0; i < reply.ttl_count; ++i) {
+    const auto offset = static_cast<std::uint16_t>(reply.ttl_offset[i] - reply.question_end);
+    entry.ttl_offsets()[i] = offset;
+    entry.odd_ttls = static_cast<std::uint8_t>(entry.odd_ttls + (offset & 1));
+    store_be32(entry.body() + offset, stored_ttl(i));
+  }
+  entry.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
+  ++s.entries;
+  s.octets += entry.octets();
+  s.put_in_index(key.hash, place);
+  s.prefetch_next_victim(s.small);
+  s.prefetch_next_victim(s.main);
+  return true;
+}
+
+std::size_t Cache::flush() {
+  if (state_ == nullptr) return 0;
+  const std::size_t flushed = state_->entries;
+  state_->index.clear();
+  state_->small.clear();
+  state_->main.clear();
+  state_->entries = 0;
+  state_->octets = 0;
+  return flushed;
+}
+
+std::size_t Cache::flush(const dns::Name& suffix) {
+  if (state_ == nullptr) return 0;
+  return state_->flush_if([&suffix](CacheEntry& entry) { return is_at_or_below(entry, suffix); });
+}
+
+std::size_t Cache::entries() const {
+  return state_ == nullptr ? 0 : state_->entries;
+}
+std::size_t Cache::octets() const {
+  return state_ == nullptr ? 0 : state_->octets;
+}
+std::uint64_t Cache::evictions() const {
+  return state_ == nullptr ? 0 : state_->evictions;
+}
+
+bool Cache::consistent() const {
+  if (state_ == nullptr) return true;
+  std::size_t live = 0, octets = 0;
+  bool found = true;
+  for (const CacheRing* ring : {&state_->small, &state_->main}) {
+    ring->walk([&](std::uint32_t place) {
+      const CacheEntry& entry = state_->at(place);
+      if (entry.live()) {
+        ++live;
+        octets += entry.octets();
+        found = found && state_->index.has(entry.home, place);
+      }
+      return std::uint32_t{entry.units};
+    });
+  }
+  return found && live == state_->entries && octets == state_->octets && state_->index.count() == live;
+}
+
+void copy_aged(const CacheHit& hit, std::uint8_t* to) {
+  std::memcpy(to, hit.body, hit.body_length);
+  if (hit.age == 0) return;
+  for (unsigned i = 0; i < hit.ttl_count; ++i) {
+    std::uint8_t* const ttl = to + hit.ttl_offset[i];
+    store_be32(ttl, load_be32(ttl) - hit.age);
+  }
+}
+
+std::uint16_t aged_sum(const CacheHit& hit) {
+  // Modulo 2^16 - 1 a TTL of four octets counts as its value, with its octets swapped at an odd offset: so
+  // ageing takes off a multiple of the age, whatever the TTLs are.
+  const std::uint64_t even = std::uint64_t{hit.age} * (hit.ttl_count - hit.odd_ttls);
+  const std::uint64_t odd = std::uint64_t{hit.age} * hit.odd_ttls;
+  const net::Sum less = net::word(net::fold(even)) + net::fold(odd);
+  return net::fold(hit.body_sum + static_cast<std::uint16_t>(~net::fold(less)));
+}
+
+}  // namespace shunt::state

@@ -1,12 +1,14 @@
-// A worker's answer cache: whole answers in wire format without OPT, ready to copy behind the client's own question.
+// A worker's answer cache: whole answers in wire format without OPT, ready to copy behind the client's own
+// question.
 //
-// Belongs to one worker, which alone calls it; takes its memory at start and never grows. Answers live one behind the other in two
-// rings: a new one enters the small ring (a tenth of the memory) and, when it is about to fall out, moves on to the main ring if it
-// was hit meanwhile; in the main ring a hit answer gets another round. So a flood of names asked once passes through the small
-// ring and leaves the hot set alone (S3-FIFO: Yang et al., SOSP 2023). An index of buckets, a cache line each, with tags, finds them.
+// Belongs to one worker, which alone calls it; takes its memory at start and never grows. Answers live one
+// behind the other in two rings: a new one enters the small ring (a tenth of the memory) and, when it is
+// about to fall out, moves on to the main ring if it was hit meanwhile; in the main ring a hit answer gets
+// another round. So a flood of names asked once passes through the small ring and leaves the hot set alone
+// (S3-FIFO: Yang et al., SOSP 2023). An index of buckets, a cache line each, with tags, finds them.
 //
-// The hash picks a bucket and a tag only; the key is compared whole: origin, lower-case name, type, class, RD, CD, DO.
-// The hash leaves the origin out, so that a lookup may begin before the rule is known.
+// The hash picks a bucket and a tag only; the key is compared whole: origin, lower-case name, type, class,
+// RD, CD, DO. The hash leaves the origin out, so that a lookup may begin before the rule is known.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +23,9 @@
 
 namespace shunt::state {
 
-/// Which source of truth an answer came from: made by the control plane from what an upstream is (outbound addresses, targets,
-/// protocol, TLS name) or from a zone's view and generation. Never reused within the life of a process.
+/// Which source of truth an answer came from: made by the control plane from what an upstream is (outbound
+/// addresses, targets, protocol, TLS name) or from a zone's view and generation. Never reused within the life
+/// of a process.
 using Origin = std::uint32_t;
 
 struct CacheKey {
@@ -31,7 +34,7 @@ struct CacheKey {
   Origin origin = 0;
   std::uint16_t type = 0;
   std::uint16_t klass = 0;
-  std::uint8_t flags = 0;           ///< from cache_flags()
+  std::uint8_t flags = 0;  ///< from cache_flags()
 };
 
 /// RD, CD and DO: what else an answer depends on.
@@ -40,32 +43,45 @@ inline std::uint8_t cache_flags(const dns::Question& q) {
                                    (q.edns.dnssec_ok ? 4 : 0));
 }
 /// `name_hash` is the chain hash of the whole name.
-inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std::uint16_t klass, std::uint8_t flags) {
-  return dns::mix(name_hash ^ (std::uint64_t{type} << 32 | std::uint64_t{klass} << 8 | flags), 0xe7037ed1a0b428db);
+inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std::uint16_t klass,
+                                std::uint8_t flags) {
+  return dns::mix(name_hash ^ (std::uint64_t{type} << 32 | std::uint64_t{klass} << 8 | flags),
+                  0xe7037ed1a0b428db);
 }
 
-/// An answer at rest. Variable in size; what follows this header is laid out by cache.cpp and read through the accessors.
+/// An answer at rest. Variable in size; what follows this header is laid out by cache.cpp and read through
+/// the accessors.
 struct CacheEntry;
 
-/// What a hit gives: everything to finish an answer whose question is already in place. Valid until the next insert.
+/// What a hit gives: everything to finish an answer whose question is already in place. Valid until the next
+/// insert.
 struct CacheHit {
-  const std::uint8_t* body = nullptr;         ///< the sections behind the question, OPT left out; TTLs as at insertion
+  const std::uint8_t* body =
+      nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   std::uint16_t body_length = 0;
-  std::uint16_t flags = 0;                    ///< header flags of the answer: AA, AD, RA and the RCODE's low bits
+  std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE's low bits
   std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
-  const std::uint16_t* ttl_offset = nullptr;  ///< of each TTL, from body's first octet
+  const std::uint16_t* ttl_offset = nullptr;            ///< of each TTL, from body's first octet
   std::uint16_t ttl_count = 0;
+  std::uint16_t odd_ttls = 0;  ///< how many of them stand at an odd offset
   std::uint8_t extended_rcode = 0;
-  std::uint32_t age = 0;                      ///< whole seconds since insertion; less than any TTL in the body
-  std::uint32_t body_sum = 0;                 ///< ones' complement sum of body (RFC 1071), folded to 16 bits, body starting on an even octet
+  std::uint32_t age = 0;  ///< whole seconds since insertion; less than any TTL in the body
+  std::uint32_t body_sum =
+      0;  ///< ones' complement sum of body (RFC 1071), folded to 16 bits, body starting on an even octet
 };
 
 /// Copies a hit's body to `to` with its TTLs aged. `to` has body_length octets.
 void copy_aged(const CacheHit& hit, std::uint8_t* to);
 
+/// The sum (net/checksum.h) of what copy_aged() writes, as if it started on an even octet, without reading
+/// it: for the UDP checksum. Where the body starts on an odd octet of the datagram, the sum counts with its
+/// two octets swapped.
+std::uint16_t aged_sum(const CacheHit& hit);
+
 class Cache {
  public:
-  /// `memory`, aligned to a cache line, is the caller's and outlives this; empty turns the cache off: nothing is found, nothing stored.
+  /// `memory`, aligned to a cache line, is the caller's and outlives this; empty turns the cache off: nothing
+  /// is found, nothing stored.
   explicit Cache(std::span<std::byte> memory);
   ~Cache();
   Cache(const Cache&) = delete;
@@ -78,19 +94,24 @@ class Cache {
   /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used.
   bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit);
 
-  /// Stores the answer `message` (as parsed into `reply`) for `seconds` > 0; replaces an older one of the same key. TTLs above `max_ttl` are
-  /// stored as `max_ttl`, those below `seconds` where `raise_ttls` is set as `seconds`. Returns false
-  /// where it is too large (a quarter of the small ring, or more than kMaxMessage).
-  bool insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply, std::uint32_t now,
-              std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls);
+  /// Stores the answer `message` (as parsed into `reply`) for `seconds` > 0; replaces an older one of the
+  /// same key. TTLs above `max_ttl` are stored as `max_ttl`, those below `seconds` where `raise_ttls` is set
+  /// as `seconds`. Returns false where it is too large (a quarter of the small ring, or more than
+  /// kMaxMessage).
+  bool insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
+              std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls);
 
-  /// Forgets everything, or what is at and below `suffix` (lower case). Slow: walks all; returns how many were forgotten.
+  /// Forgets everything, or what is at and below `suffix` (lower case). Slow: walks all; returns how many
+  /// were forgotten.
   std::size_t flush();
   std::size_t flush(const dns::Name& suffix);
 
-  std::size_t entries() const;         ///< live or expired, still held
-  std::size_t octets() const;          ///< memory they take, headers included
-  std::uint64_t evictions() const;
+  std::size_t entries() const;      ///< live or expired, still held
+  std::size_t octets() const;       ///< memory they take, headers included
+  std::uint64_t evictions() const;  ///< fresh answers that were given up for room
+
+  /// Compares index, entries and counters with each other, for tests. Walks all.
+  bool consistent() const;
 
  private:
   struct State;
