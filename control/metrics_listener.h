@@ -52,6 +52,7 @@ class MetricsListener {
   asio::ip::tcp::acceptor acceptor_;
   asio::steady_timer retry_;
   std::set<std::shared_ptr<Client>> clients_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for what was queued before the end
 };
 
 }  // namespace shunt::control

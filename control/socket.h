@@ -71,6 +71,7 @@ class ControlSocket {
   asio::steady_timer retry_;
   std::set<std::shared_ptr<Client>> clients_;
   ControlCounters counters_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< for what was queued before the end
 };
 
 }  // namespace shunt::control

@@ -102,9 +102,9 @@ class TcpServer {
   /// Opens what `endpoints` has and the server has not; changes nothing yet. All or nothing: the error names
   /// each address that could not be listened at.
   Result<Change> prepare(std::vector<TcpEndpoint> endpoints);
-  /// Makes `change` take effect: new listeners accept, removed ones close; connections keep their address and
-  /// get its new endpoint index; those whose address was removed or whose client is no longer allowed answer
-  /// what is in flight and close.
+  /// Makes `change` take effect, when the owner's functions speak of the new generation already: new
+  /// listeners accept, removed ones close; connections keep their address and get its new endpoint index;
+  /// those whose address was removed or whose client is no longer allowed answer what is in flight and close.
   void apply(Change change);
   /// prepare and apply.
   Result<void> set_endpoints(std::vector<TcpEndpoint> endpoints);
@@ -145,11 +145,12 @@ class TcpServer {
   void accepted(const std::shared_ptr<Listener>& listener, asio::ip::tcp::socket socket);
   void close_listener(Listener& listener);
   void sweep();
+  void expire(Clock::time_point now);
   void schedule_sweep();
   void finish_stop();
   bool pressed() const { return connections_.size() * 4 > std::size_t{limits_.connections} * 3; }
   // By connections.
-  bool take_query(TcpConnection& connection, std::span<const std::uint8_t> message);
+  void take_query(TcpConnection& connection, std::span<const std::uint8_t> message);
   void gone(TcpConnection& connection);
 
   asio::io_context& io_;
@@ -167,6 +168,9 @@ class TcpServer {
   asio::steady_timer drain_timer_;
   bool stopping_ = false;
   std::function<void()> stopped_;
+  /// Timers that fired already look at this before they touch a server that may have been destroyed
+  /// meanwhile.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
 };
 
 }  // namespace shunt::control

@@ -1,0 +1,222 @@
+#include "control/metrics.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <span>
+#include <utility>
+
+namespace shunt::control {
+
+namespace {
+
+using nlohmann::json;
+using Out = std::back_insert_iterator<std::string>;
+
+/// HELP text: backslash and newline escaped.
+std::string escape_help(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+void head(Out out, std::string_view name, std::string_view type, std::string_view help) {
+  fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", name, escape_help(help), name, type);
+}
+
+template <typename Value>
+void lone(Out out, std::string_view name, std::string_view type, std::string_view help, Value value) {
+  head(out, name, type, help);
+  fmt::format_to(out, "{} {}\n", name, value);
+}
+
+/// One metric of all workers. `value` takes a worker's Stats.
+template <typename Value>
+void by_worker(Out out, const MetricsSnapshot& snapshot, std::string_view name, std::string_view type,
+               std::string_view help, Value value) {
+  head(out, name, type, help);
+  for (const WorkerMetrics& worker : snapshot.workers) {
+    fmt::format_to(out, "{}{{worker=\"{}\"}} {}\n", name, worker.id, value(worker.stats));
+  }
+}
+
+/// One metric of all workers with a label for the reason. `group` takes a worker's Stats.
+template <typename Group>
+void by_reason(Out out, const MetricsSnapshot& snapshot, std::string_view name, std::string_view help,
+               std::span<const StatText> reasons, Group group) {
+  head(out, name, "counter", help);
+  for (const WorkerMetrics& worker : snapshot.workers) {
+    for (std::size_t i = 0; i < reasons.size(); ++i) {
+      fmt::format_to(out, "{}{{worker=\"{}\",reason=\"{}\"}} {}\n", name, worker.id, reasons[i].name,
+                     group(worker.stats).values[i]);
+    }
+  }
+}
+
+/// One metric of all targets. `value` takes a TargetMetrics.
+template <typename Value>
+void by_target(Out out, const MetricsSnapshot& snapshot, std::string_view name, std::string_view type,
+               std::string_view help, Value value) {
+  if (snapshot.targets.empty()) return;
+  head(out, name, type, help);
+  for (const TargetMetrics& target : snapshot.targets) {
+    fmt::format_to(out, "{}{{upstream=\"{}\",target=\"{}\"}} {}\n", name, escape_label(target.upstream),
+                   escape_label(target.target.to_string()), value(target));
+  }
+}
+
+void counters(Out out, std::string_view prefix, std::span<const StatText> texts,
+              std::span<const std::uint64_t> values) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    lone(out, fmt::format("{}{}_total", prefix, texts[i].name), "counter", texts[i].help, values[i]);
+  }
+}
+
+void histogram(Out out, std::string_view name, std::string_view help, const Histogram& values) {
+  head(out, name, "histogram", help);
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < Histogram::kBounds; ++i) {
+    below += values.bucket(i);
+    fmt::format_to(out, "{}_bucket{{le=\"{}\"}} {}\n", name, Histogram::bound_seconds(i), below);
+  }
+  fmt::format_to(out, "{}_bucket{{le=\"+Inf\"}} {}\n{}_sum {}\n{}_count {}\n", name, values.count(), name,
+                 values.sum_seconds(), name, values.count());
+}
+
+void worker_text(Out out, const MetricsSnapshot& snapshot) {
+  for (std::size_t i = 0; i < std::size(kCounterText); ++i) {
+    by_worker(out, snapshot, fmt::format("shunt_{}_total", kCounterText[i].name), "counter",
+              kCounterText[i].help, [i](const Stats& stats) { return stats.counters.values[i]; });
+  }
+  by_reason(out, snapshot, "shunt_dropped_frames_total",
+            "frames dropped before they became a query or an answer", kFrameDropText,
+            [](const Stats& stats) { return stats.frame_drops; });
+  by_reason(out, snapshot, "shunt_dropped_queries_total", "queries dropped without an answer", kQueryDropText,
+            [](const Stats& stats) { return stats.query_drops; });
+  by_reason(out, snapshot, "shunt_dropped_answers_total", "answers from upstreams dropped; the wait went on",
+            kAnswerDropText, [](const Stats& stats) { return stats.answer_drops; });
+  by_worker(out, snapshot, "shunt_waiting_queries", "gauge", "queries that wait in pending slots",
+            [](const Stats& stats) { return stats.waiting; });
+  by_worker(out, snapshot, "shunt_pending_slots", "gauge", "pending slots taken",
+            [](const Stats& stats) { return stats.pending; });
+  by_worker(out, snapshot, "shunt_cache_entries", "gauge", "answers in the cache",
+            [](const Stats& stats) { return stats.cache_entries; });
+  by_worker(out, snapshot, "shunt_cache_octets", "gauge", "memory that answers in the cache take",
+            [](const Stats& stats) { return stats.cache_octets; });
+  by_worker(out, snapshot, "shunt_worker_generation", "gauge", "generation that the worker uses",
+            [](const Stats& stats) { return stats.generation; });
+}
+
+void target_text(Out out, const MetricsSnapshot& snapshot) {
+  by_target(out, snapshot, "shunt_upstream_up", "gauge", "1 while the target is taken to be up",
+            [](const TargetMetrics& t) { return t.up ? 1 : 0; });
+  by_target(out, snapshot, "shunt_upstream_in_flight", "gauge",
+            "questions to the target that wait for an answer",
+            [](const TargetMetrics& t) { return t.in_flight; });
+  by_target(out, snapshot, "shunt_upstream_sent_total", "counter", "questions sent to the target",
+            [](const TargetMetrics& t) { return t.sent; });
+  by_target(out, snapshot, "shunt_upstream_answered_total", "counter", "questions that the target answered",
+            [](const TargetMetrics& t) { return t.answered; });
+  by_target(out, snapshot, "shunt_upstream_timeouts_total", "counter",
+            "questions that the target didn't answer in time",
+            [](const TargetMetrics& t) { return t.timeouts; });
+  by_target(out, snapshot, "shunt_upstream_latency_seconds", "gauge",
+            "smoothed latency of the target; 0: not measured",
+            [](const TargetMetrics& t) { return t.latency_seconds; });
+}
+
+/// Rows of one group of the workers' counters. `group` takes a worker's Stats.
+template <typename Group>
+json worker_rows(const MetricsSnapshot& snapshot, std::span<const StatText> texts, Group group) {
+  json rows = json::array();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::uint64_t total = 0;
+    json workers = json::array();
+    for (const WorkerMetrics& worker : snapshot.workers) {
+      const std::uint64_t value = group(worker.stats).values[i];
+      total += value;
+      workers.push_back(value);
+    }
+    rows.push_back({{"name", texts[i].name},
+                    {"help", texts[i].help},
+                    {"total", total},
+                    {"workers", std::move(workers)}});
+  }
+  return rows;
+}
+
+json control_rows(std::span<const StatText> texts, std::span<const std::uint64_t> values) {
+  json rows = json::array();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    rows.push_back({{"name", texts[i].name}, {"help", texts[i].help}, {"total", values[i]}});
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string escape_label(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '"') {
+      out += "\\\"";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string prometheus_text(const MetricsSnapshot& snapshot) {
+  std::string text;
+  const Out out = std::back_inserter(text);
+  head(out, "shunt_build_info", "gauge", "1; the version is the label");
+  fmt::format_to(out, "shunt_build_info{{version=\"{}\"}} 1\n", escape_label(snapshot.version));
+  lone(out, "shunt_generation", "gauge", "generation of the configuration", snapshot.generation);
+  lone(out, "shunt_uptime_seconds", "gauge", "time since the start", snapshot.uptime_seconds);
+  worker_text(out, snapshot);
+  target_text(out, snapshot);
+  lone(out, "shunt_tcp_connections", "gauge", "TCP connections of clients", snapshot.tcp_connections);
+  lone(out, "shunt_tcp_in_flight", "gauge", "queries over TCP that wait for an answer",
+       snapshot.tcp_in_flight);
+  counters(out, "shunt_tcp_", kTcpCounterText, snapshot.tcp.values);
+  lone(out, "shunt_host_in_flight", "gauge", "questions of the control plane that wait for an answer",
+       snapshot.host_in_flight);
+  counters(out, "shunt_host_", kHostCounterText, snapshot.host.values);
+  histogram(out, "shunt_host_latency_seconds", "latency of questions asked by the control plane itself",
+            snapshot.host_latency);
+  counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
+  return text;
+}
+
+json stats_result(const MetricsSnapshot& snapshot) {
+  json groups = json::array();
+  const auto add = [&groups](std::string_view title, json rows) {
+    groups.push_back({{"title", title}, {"rows", std::move(rows)}});
+  };
+  add("counters", worker_rows(snapshot, kCounterText, [](const Stats& stats) { return stats.counters; }));
+  add("dropped frames",
+      worker_rows(snapshot, kFrameDropText, [](const Stats& stats) { return stats.frame_drops; }));
+  add("dropped queries",
+      worker_rows(snapshot, kQueryDropText, [](const Stats& stats) { return stats.query_drops; }));
+  add("dropped answers",
+      worker_rows(snapshot, kAnswerDropText, [](const Stats& stats) { return stats.answer_drops; }));
+  add("TCP", control_rows(kTcpCounterText, snapshot.tcp.values));
+  add("host network", control_rows(kHostCounterText, snapshot.host.values));
+  add("control socket", control_rows(kControlCounterText, snapshot.control.values));
+  return {{"groups", std::move(groups)}};
+}
+
+}  // namespace shunt::control
