@@ -1,9 +1,10 @@
-// The only crossing between the workers and the control plane (and between workers): bounded rings of packet buffers, each with a
-// fixed record in its private area that says what it is. Whoever dequeues a buffer owns it.
+// The only crossing between the workers and the control plane (and between workers): bounded rings of packet
+// buffers, each with a fixed record in its private area that says what it is. Whoever dequeues a buffer owns
+// it.
 //
-//   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to tickets
-//   control -> worker   frames of the kernel, queries over streams, decisions and answers for misses, asks, cache orders
-//   worker -> worker    answers that the port's hash led to the wrong worker
+//   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to
+//   tickets control -> worker   frames of the kernel, queries over streams, decisions and answers for misses,
+//   asks, cache orders worker -> worker    answers that the port's hash led to the wrong worker
 #pragma once
 
 #include <rte_mbuf.h>
@@ -20,43 +21,49 @@ namespace shunt {
 
 enum class MessageKind : std::uint8_t {
   // worker -> control
-  kFrame,        ///< `port`; data: an Ethernet frame for the mirror
-  kMiss,         ///< `slot`, `serial`, `network`, `upstream` (the default's handle), `stream`; data: a DNS query with our OPT, id 0
-  kReply,        ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked over TCP
+  kFrame,  ///< `port`; data: an Ethernet frame for the mirror
+  kMiss,   ///< `slot`, `serial`, `network`, `upstream` (the default's handle), `stream`; data: a DNS query
+           ///< with our OPT, id 0
+  kReply,  ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked
+           ///< over TCP
   // control -> worker
-  kTransmit,     ///< `port`; data: an Ethernet frame from the mirror
-  kQuery,        ///< `ticket`, `client`, `endpoint`, `stream` = true; data: a DNS query, its id included
-  kDecision,     ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
-  kAnswer,       ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's network
-  kFail,         ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
-  kAsk,          ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply follows in any case, empty after a timeout
-  kFlush,        ///< data: a name in wire format, lower case, to forget at and below; empty: everything
+  kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
+  kQuery,     ///< `ticket`, `client`, `endpoint`, `stream` = true; data: a DNS query, its id included
+  kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
+  kAnswer,    ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's
+              ///< network
+  kFail,      ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
+  kAsk,    ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply
+           ///< follows in any case, empty after a timeout
+  kFlush,  ///< data: a name in wire format, lower case, to forget at and below; empty: everything
 };
 
 /// What lies in a buffer's private area while it is in a ring.
 struct Message {
   MessageKind kind;
-  std::uint8_t port;          ///< index of the port
-  bool stream;                ///< the client came over TCP
+  std::uint8_t port;  ///< index of the port
+  bool stream;        ///< the client came over TCP
   bool neighbour;
-  std::uint16_t endpoint;     ///< index into Snapshot::endpoints of generation `generation`
-  std::uint16_t target;       ///< index into the upstream's targets
+  std::uint16_t endpoint;  ///< index into Snapshot::endpoints of generation `generation`
+  std::uint16_t target;    ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
-  std::uint32_t serial;       ///< of the slot's use: an answer for an earlier use is recognised and dropped
+  std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped
   std::uint32_t network;
-  std::uint32_t upstream;     ///< handle
-  std::uint64_t ticket;       ///< the control plane's own mark for a stream client's query or an ask
+  std::uint32_t upstream;  ///< handle
+  std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
   std::uint64_t generation;
   SocketAddress client;
-  SocketAddress truncated_by; ///< kReply with TC to a stream client: the target that said so (port 0: none)
-  IpAddress truncated_source; ///< the outbound address it was asked from ("::" : the host's own)
+  SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
+  IpAddress truncated_source;  ///< the outbound address it was asked from ("::" : the host's own)
 };
 inline constexpr unsigned kMessageSize = 128;
 static_assert(sizeof(Message) <= kMessageSize);
 
 /// The record of `packet`, whose pool was made with kMessageSize octets of private area.
-inline Message& message_of(rte_mbuf* packet) { return *static_cast<Message*>(rte_mbuf_to_priv(packet)); }
+inline Message& message_of(rte_mbuf* packet) {
+  return *static_cast<Message*>(rte_mbuf_to_priv(packet));
+}
 
 /// One worker's rings. Made at start by the control plane, which frees them after the workers have ended.
 struct Rings {
@@ -66,11 +73,11 @@ struct Rings {
   static constexpr unsigned kOrders = 8192;
   static constexpr unsigned kHandovers = 4096;
 
-  rte_ring* neighbours = nullptr;   ///< to control: ARP, ND, routing
-  rte_ring* frames = nullptr;       ///< to control: other frames for the kernel
-  rte_ring* events = nullptr;       ///< to control: misses and replies
-  rte_ring* orders = nullptr;       ///< from control
-  rte_ring* handovers = nullptr;    ///< from other workers (many producers)
+  rte_ring* neighbours = nullptr;  ///< to control: ARP, ND, routing
+  rte_ring* frames = nullptr;      ///< to control: other frames for the kernel
+  rte_ring* events = nullptr;      ///< to control: misses and replies
+  rte_ring* orders = nullptr;      ///< from control
+  rte_ring* handovers = nullptr;   ///< from other workers (many producers)
 
   static Result<Rings> create(unsigned worker);
   /// Frees the rings and every buffer in them.

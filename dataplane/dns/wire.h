@@ -80,6 +80,7 @@ enum class OptionCode : std::uint16_t {
 enum class ExtendedError : std::uint16_t {
   kOther = 0,
   kStaleAnswer = 3,
+  kCachedError = 13,
   kBlocked = 15,
   kProhibited = 18,
   kNotAuthoritative = 20,

@@ -1,8 +1,8 @@
-// The published snapshot: everything of a configuration that workers read. Built by the control plane, immutable, swapped whole by
-// pointer, retired through DPDK's RCU once every worker has moved on.
+// The published snapshot: everything of a configuration that workers read. Built by the control plane,
+// immutable, swapped whole by pointer, retired through DPDK's RCU once every worker has moved on.
 //
-// A View couples a snapshot with the adjacencies of its paths, because those change with every neighbour event while
-// the rest stays.
+// A View couples a snapshot with the adjacencies of its paths, because those change with every neighbour
+// event while the rest stays.
 #pragma once
 
 #include <array>
@@ -32,8 +32,9 @@ struct TargetHealth {
 
 struct Target {
   SocketAddress address;
-  std::uint32_t id = 0;          ///< index into the health array; stable across generations
-  /// Index of the path from each outbound address of the target's family into View::adjacencies, `paths` of them from `first_path`.
+  std::uint32_t id = 0;  ///< index into the health array; stable across generations
+  /// Index of the path from each outbound address of the target's family into View::adjacencies, `paths` of
+  /// them from `first_path`.
   std::uint32_t first_path = 0;
   std::uint32_t paths = 0;
 };
@@ -41,30 +42,32 @@ struct Target {
 enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
 
 struct Upstream {
-  std::uint32_t handle = 0;      ///< its index in Snapshot::upstreams; belongs to its name, so rule sets survive a change of targets
+  std::uint32_t handle =
+      0;  ///< its index in Snapshot::upstreams; belongs to its name, so rule sets survive a change of targets
   Origin origin = 0;
-  bool exists = false;           ///< handles of removed upstreams stay empty
-  bool through_host = false;     ///< no outbound endpoint: the control plane asks
+  bool exists = false;        ///< handles of removed upstreams stay empty
+  bool through_host = false;  ///< no outbound endpoint: the control plane asks
   Policy policy = Policy::kRandom;
   std::uint16_t first_port = 1024, last_port = 65535;
   std::uint32_t timeout_ms = 800;
   std::uint32_t min_ttl = 0, max_ttl = 86400, failure_ttl = 5;
   std::vector<Target> targets;
-  std::string name;              ///< not read by workers
+  std::string name;  ///< not read by workers
 };
 
 struct Endpoint {
   net::PrefixTable allow;
   std::uint32_t network = net::PrefixTable::kNone;  ///< fixed network, or kNone: the client's own
-  std::string name;              ///< not read by workers
+  std::string name;                                 ///< not read by workers
 };
 
 struct Network {
   std::array<const rules::RuleSet*, kMaxRuleSetsPerNetwork> sets{};
   std::uint8_t set_count = 0;
-  const rules::RuleSet* builtin = nullptr;        ///< weaker than any user's rule of the same name; null where switched off
-  std::uint32_t default_upstream = kNoUpstream;   ///< handle
-  std::string name;              ///< not read by workers
+  const rules::RuleSet* builtin =
+      nullptr;  ///< weaker than any user's rule of the same name; null where switched off
+  std::uint32_t default_upstream = kNoUpstream;  ///< handle
+  std::string name;                              ///< not read by workers
 };
 
 /// A path from one of our addresses to a target: what the control plane resolves into an adjacency.
@@ -75,12 +78,12 @@ struct Path {
 
 struct Snapshot {
   std::uint64_t generation = 0;
-  net::PrefixTable clients;                       ///< address -> index into networks
-  std::vector<net::LocalAddresses> local;         ///< by port index
+  net::PrefixTable clients;                ///< address -> index into networks
+  std::vector<net::LocalAddresses> local;  ///< by port index
   std::vector<Endpoint> endpoints;
   std::vector<Network> networks;
-  std::vector<Upstream> upstreams;                ///< by handle
-  std::vector<Path> paths;                        ///< View::adjacencies has one entry each
+  std::vector<Upstream> upstreams;  ///< by handle
+  std::vector<Path> paths;          ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
 
@@ -94,9 +97,9 @@ struct Snapshot {
 
 /// What workers see at a time.
 struct View {
-  std::shared_ptr<const Snapshot> snapshot;       ///< owns; workers use the raw reference only
-  std::vector<net::Adjacency> adjacencies;        ///< by path
-  bool draining = false;                          ///< take no new queries
+  std::shared_ptr<const Snapshot> snapshot;  ///< owns; workers use the raw reference only
+  std::vector<net::Adjacency> adjacencies;   ///< by path
+  bool draining = false;                     ///< take no new queries
 };
 
 /// The one pointer that changes.

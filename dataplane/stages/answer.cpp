@@ -1,0 +1,188 @@
+// The way back to a client: headers turned round in place for a query's own packet, or built anew for a
+// waiter.
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_udp.h>
+
+#include <cstring>
+
+#include "dataplane/net/adjacency.h"
+#include "dataplane/net/checksum.h"
+#include "dataplane/stages/stages.h"
+
+namespace shunt {
+namespace {
+
+constexpr std::uint8_t kUdpProtocol = 17;
+constexpr std::size_t kUdpHeader = 8;
+
+void finish_udp(std::uint8_t* udp, std::size_t udp_length, net::Sum pseudo) {
+  store_be16(udp + 4, static_cast<std::uint16_t>(udp_length));
+  std::memset(udp + 6, 0, 2);
+  pseudo += net::word(static_cast<std::uint16_t>(udp_length));
+  const std::uint16_t checksum = net::finish_udp(net::add_octets(pseudo, udp, udp_length));
+  std::memcpy(udp + 6, &checksum, 2);
+}
+
+void write_ipv4(std::uint8_t* ip, std::size_t total_length) {
+  ip[0] = 0x45;
+  ip[1] = 0;
+  store_be16(ip + 2, static_cast<std::uint16_t>(total_length));
+  store_be16(ip + 4, 0);
+  store_be16(ip + 6, 0x4000);  // DF: nothing of ours is ever fragmented
+  ip[8] = 64;
+  ip[9] = kUdpProtocol;
+  store_be16(ip + 10, 0);
+  const std::uint16_t checksum = net::finish(net::add_octets(0, ip, 20));
+  std::memcpy(ip + 10, &checksum, 2);
+}
+
+void write_ipv6(std::uint8_t* ip, std::size_t payload_length) {
+  store_be32(ip, 0x60000000);
+  store_be16(ip + 4, static_cast<std::uint16_t>(payload_length));
+  ip[6] = kUdpProtocol;
+  ip[7] = 64;
+}
+
+template <std::size_t N>
+void swap_octets(std::uint8_t* a, std::uint8_t* b) {
+  std::array<std::uint8_t, N> t;
+  std::memcpy(t.data(), a, N);
+  std::memcpy(a, b, N);
+  std::memcpy(b, t.data(), N);
+}
+
+void set_length(rte_mbuf* packet, std::size_t length) {
+  packet->data_len = static_cast<std::uint16_t>(length);
+  packet->pkt_len = static_cast<std::uint32_t>(length);
+  packet->ol_flags = 0;
+}
+
+// The query's own headers, turned round: to the MAC, address and port it came from.
+void reflect(Query& q, const MacAddress& mac, std::size_t length) {
+  std::uint8_t* frame = rte_pktmbuf_mtod(q.packet, std::uint8_t*);
+  std::uint8_t* ip = frame + q.frame.l2_length;
+  std::uint8_t* udp = ip + q.frame.l3_length;
+  const std::size_t udp_length = kUdpHeader + length;
+  std::memcpy(frame, frame + 6, 6);
+  std::memcpy(frame + 6, mac.octets.data(), 6);
+  if (q.frame.v4) {
+    swap_octets<4>(ip + 12, ip + 16);
+    write_ipv4(ip, q.frame.l3_length + udp_length);
+  } else {
+    swap_octets<16>(ip + 8, ip + 24);
+    write_ipv6(ip, udp_length);
+  }
+  swap_octets<2>(udp, udp + 2);
+  finish_udp(udp, udp_length, net::pseudo_sum(q.frame.source, q.frame.destination, q.frame.v4, kUdpProtocol));
+  set_length(q.packet, static_cast<std::size_t>(q.wire - frame) + length);
+}
+
+// Gives an answer to the control plane, for the stream client (or ask) whose ticket it carries.
+void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
+                     std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by) {
+  packet->data_off = static_cast<std::uint16_t>(wire - static_cast<std::uint8_t*>(packet->buf_addr));
+  set_length(packet, length);
+  Message& message = message_of(packet);
+  message.kind = MessageKind::kReply;
+  message.ticket = ticket;
+  message.truncated_by = truncated_by != nullptr ? truncated_by->target : SocketAddress{};
+  message.truncated_source = truncated_by != nullptr ? truncated_by->source : IpAddress{};
+  if (rte_ring_sp_enqueue(context.rings.events, packet) == 0) {
+    if (is_query) ++context.stats[counted];
+    return;
+  }
+  if (is_query) ++context.stats.query_drops[QueryDrop::control_full];
+  rte_pktmbuf_free(packet);
+}
+
+}  // namespace
+
+void count_error(Stats& stats, dns::Rcode rcode) {
+  switch (rcode) {
+    case dns::Rcode::kFormErr:
+      ++stats[Counter::errors_formerr];
+      break;
+    case dns::Rcode::kNotImp:
+      ++stats[Counter::errors_notimp];
+      break;
+    case dns::Rcode::kRefused:
+      ++stats[Counter::errors_refused];
+      break;
+    case dns::Rcode::kBadVers:
+      ++stats[Counter::errors_badvers];
+      break;
+    default:
+      ++stats[Counter::errors_servfail];
+  }
+}
+
+void send_answer(Context& context, Query& query, std::size_t length, Counter counted) {
+  if (query.transport != state::Transport::kUdp) {
+    return send_to_control(context, query.packet, query.wire, length, query.ticket, true, counted, nullptr);
+  }
+  reflect(query, context.ports[query.port].rules.mac, length);
+  ++context.stats[counted];
+  transmit(context, query.port, query.packet, counted);
+}
+
+void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted) {
+  const std::size_t length = dns::make_reply(query.wire, query.room, query.question, fields);
+  send_answer(context, query, length, counted);
+}
+
+void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error) {
+  count_error(context.stats, rcode);
+  send_reply(context, query, {.rcode = rcode, .error = error}, Counter::answered_error);
+}
+
+void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
+                    std::size_t length, Counter counted, const state::Try* truncated_by) {
+  if (waiter.transport != state::Transport::kUdp) {
+    const bool is_query = waiter.transport == state::Transport::kStream;
+    return send_to_control(context, packet, wire, length, waiter.ticket, is_query, counted, truncated_by);
+  }
+  const WorkerPort& port = context.ports[waiter.port];
+  // The client is the target of this one "adjacency": the MAC that it wrote from.
+  const net::Adjacency back =
+      net::make_adjacency(waiter.local, {waiter.client, waiter.client_port}, port.rules.mac,
+                          waiter.client_mac, waiter.port, port.rules.vlan);
+  std::uint8_t* frame = wire - back.length;
+  const std::size_t udp_length = kUdpHeader + length;
+  std::memcpy(frame, back.headers.data(), back.length);
+  std::uint8_t* udp = wire - kUdpHeader;
+  if (back.v4) {
+    write_ipv4(frame + back.l2_length, 20 + udp_length);
+  } else {
+    write_ipv6(frame + back.l2_length, udp_length);
+  }
+  store_be16(udp, kDnsPort);
+  finish_udp(udp, udp_length, back.pseudo_sum);
+  packet->data_off = static_cast<std::uint16_t>(frame - static_cast<std::uint8_t*>(packet->buf_addr));
+  set_length(packet, back.length + length);
+  ++context.stats[counted];
+  transmit(context, waiter.port, packet, counted);
+}
+
+void send_question(Context& context, rte_mbuf* packet, const net::Adjacency& adjacency,
+                   std::uint16_t source_port, Counter counted) {
+  std::uint8_t* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  const std::size_t length = packet->data_len;
+  const std::size_t udp_length = kUdpHeader + length;
+  std::uint8_t* frame = wire - adjacency.length;
+  std::memcpy(frame, adjacency.headers.data(), adjacency.length);
+  if (adjacency.v4) {
+    write_ipv4(frame + adjacency.l2_length, 20 + udp_length);
+  } else {
+    write_ipv6(frame + adjacency.l2_length, udp_length);
+  }
+  std::uint8_t* udp = wire - kUdpHeader;
+  store_be16(udp, source_port);
+  finish_udp(udp, udp_length, adjacency.pseudo_sum);
+  packet->data_off = static_cast<std::uint16_t>(packet->data_off - adjacency.length);
+  set_length(packet, adjacency.length + length);
+  ++context.stats[counted];
+  transmit(context, adjacency.port, packet, counted);
+}
+
+}  // namespace shunt

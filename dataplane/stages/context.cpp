@@ -1,0 +1,19 @@
+#include "dataplane/stages/context.h"
+
+namespace shunt {
+
+Context::Context(const ContextOptions& options)
+    : worker(options.worker),
+      hash_key(options.hash_key),
+      random(options.seed),
+      cache(options.cache_memory),
+      pending(options.pending_memory, options.pending_slots,
+              state::SourcePorts(*options.owners, options.worker), random),
+      owners(*options.owners),
+      health(options.health),
+      pool(options.pool),
+      rings(options.rings),
+      handovers(options.handovers),
+      targets(std::make_unique<TargetStats[]>(kMaxTargets)) {}
+
+}  // namespace shunt

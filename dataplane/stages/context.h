@@ -1,0 +1,91 @@
+// All that the stages of one worker work with. Belongs to the worker's thread; the parts that others read say
+// so.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/base/limits.h"
+#include "dataplane/base/random.h"
+#include "dataplane/base/stats.h"
+#include "dataplane/dns/name.h"
+#include "dataplane/handoff.h"
+#include "dataplane/net/frame.h"
+#include "dataplane/state/cache.h"
+#include "dataplane/state/pending.h"
+#include "dataplane/state/snapshot.h"
+#include "dataplane/state/source_ports.h"
+
+namespace shunt {
+
+/// Monotonic time, given to the worker from outside; starts anywhere.
+struct Now {
+  std::uint64_t us = 0;
+  std::uint32_t seconds() const { return static_cast<std::uint32_t>(us / 1'000'000); }
+};
+
+/// What a worker saw of one target. The worker writes, anyone reads: relaxed.
+struct alignas(kCacheLine) TargetStats {
+  std::atomic<std::uint64_t> sent{0}, answered{0}, timeouts{0}, servfails{0}, latency_us_sum{0};
+};
+
+/// Packets on their way out of one port: given to the driver in bursts.
+struct TransmitQueue {
+  static constexpr unsigned kSize = 2 * kBurst;
+  unsigned count = 0;
+  std::array<rte_mbuf*, kSize> packets;
+  std::array<Counter, kSize>
+      counted;  ///< under what each was counted: taken back where the driver refuses it
+};
+
+/// A port as a worker uses it.
+struct WorkerPort {
+  std::uint16_t ethdev = 0;
+  std::uint16_t queue = 0;
+  net::FrameRules rules;
+  bool has_mirror = false;
+  std::uint16_t mtu = 1500;
+  TransmitQueue transmit;
+};
+
+struct ContextOptions {
+  unsigned worker = 0;
+  dns::HashKey hash_key;
+  Random::Seed seed{};
+  std::span<std::byte> cache_memory;
+  std::span<std::byte> pending_memory;  ///< zeroed
+  std::uint32_t pending_slots = 0;
+  const state::PortOwners* owners = nullptr;
+  const state::TargetHealth* health = nullptr;  ///< kMaxTargets entries
+  rte_mempool* pool = nullptr;
+  Rings rings;
+  std::vector<rte_ring*> handovers;  ///< of all workers, by number
+};
+
+struct Context {
+  explicit Context(const ContextOptions& options);
+
+  const unsigned worker;
+  const dns::HashKey hash_key;
+  Now now;
+  const state::View* view = nullptr;  ///< loaded once a turn
+  const state::Snapshot* snapshot = nullptr;
+  Stats stats;
+  Random random;
+  state::Cache cache;
+  state::Pending pending;
+  const state::PortOwners& owners;
+  const state::TargetHealth* health;
+  rte_mempool* pool;
+  Rings rings;
+  std::vector<rte_ring*> handovers;
+  std::vector<WorkerPort> ports;
+  std::unique_ptr<TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
+};
+
+}  // namespace shunt

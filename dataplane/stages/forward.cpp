@@ -1,0 +1,408 @@
+// A query that isn't answered at once takes a pending slot: it joins an equal one in flight, goes to a
+// target, or waits for the control plane's decision.
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/stages/stages.h"
+
+namespace shunt {
+namespace {
+
+using dns::ExtendedError;
+using state::Slot;
+using state::Transport;
+using state::Waiter;
+using state::Waiting;
+
+// Bit i: octet i of the name, as the client wrote it, is an upper-case letter.
+std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
+  std::array<std::uint64_t, 4> bits{};
+  for (unsigned i = 0; i < lower.length; ++i) {
+    bits[i / 64] |= std::uint64_t{as_sent[i] != lower.wire[i]} << (i % 64);
+  }
+  return bits;
+}
+
+void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
+  const dns::Question& question = q.question;
+  w.id = question.id;
+  w.flags = question.flags;
+  w.client = q.frame.source;
+  w.client_port = q.frame.source_port;
+  w.transport = q.transport;
+  w.edns = question.edns.present;
+  w.dnssec_ok = question.edns.dnssec_ok;
+  w.ticket = q.ticket;
+  w.arrived_us = now_us;
+  w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
+  if (q.transport == Transport::kUdp) {
+    w.local = q.frame.destination;
+    w.limit = static_cast<std::uint16_t>(dns::client_limit(question.edns));
+    std::memcpy(w.client_mac.octets.data(), rte_pktmbuf_mtod(q.packet, const std::uint8_t*) + 6, 6);
+    w.port = q.port;
+    w.v4 = q.frame.v4;
+  }
+}
+
+// Keeps the options that are meant for the far end, drops those between two hops; returns the new end.
+std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* options, std::size_t length) {
+  for (std::size_t at = 0; at + 4 <= length;) {
+    const std::size_t size = 4u + load_be16(options + at + 2);
+    if (!dns::is_hop_option(load_be16(options + at))) {
+      std::memmove(to, options + at, size);
+      to += size;
+    }
+    at += size;
+  }
+  return to;
+}
+
+// Turns the client's message, in place, into the question that goes upstream: flags clean, the client's exact
+// name, our own OPT. The id is set when it is sent. The packet's data becomes the message.
+void make_question(Query& q) {
+  const dns::Question& question = q.question;
+  // AD asks the upstream to say whether the answer is authentic (RFC 6840 section 5.7): known once, told to
+  // each as it asked.
+  const std::uint16_t flags = static_cast<std::uint16_t>((question.flags & (dns::kRd | dns::kCd)) | dns::kAd);
+  // The options lie behind the place where the OPT record goes, so they are moved before it is overwritten.
+  std::array<std::uint8_t, kMaxMessage> options;
+  std::size_t kept = 0;
+  if (question.edns.foreign_options) {
+    kept = static_cast<std::size_t>(keep_far_options(options.data(), q.wire + question.edns.options_offset,
+                                                     question.edns.options_length) -
+                                    options.data());
+  }
+  dns::store_header(q.wire, {0, flags, 1, 0, 0, 1});
+  std::uint8_t* opt = q.wire + question.end;
+  std::size_t size = dns::write_opt(opt, {.udp_size = kEdnsSize, .dnssec_ok = question.edns.dnssec_ok});
+  if (kept != 0) {
+    store_be16(opt + size - 2, static_cast<std::uint16_t>(kept));
+    std::memcpy(opt + size, options.data(), kept);
+    size += kept;
+  }
+  q.packet->data_off = static_cast<std::uint16_t>(q.wire - static_cast<std::uint8_t*>(q.packet->buf_addr));
+  q.packet->data_len = static_cast<std::uint16_t>(question.end + size);
+  q.packet->pkt_len = q.packet->data_len;
+}
+
+// The slot's question, made anew for a further try: lower case, which no server minds.
+rte_mbuf* remake_question(Context& context, const Slot& slot) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
+  if (packet == nullptr) return nullptr;
+  if (slot.held != nullptr) {
+    std::memcpy(rte_pktmbuf_append(packet, slot.held->data_len), rte_pktmbuf_mtod(slot.held, void*),
+                slot.held->data_len);
+    return packet;
+  }
+  auto* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  const bool rd = (slot.flags & 1) != 0, cd = (slot.flags & 2) != 0, dnssec_ok = (slot.flags & 4) != 0;
+  const unsigned flags = dns::kAd | (rd ? dns::kRd : 0u) | (cd ? dns::kCd : 0u);
+  dns::store_header(wire, {0, static_cast<std::uint16_t>(flags), 1, 0, 0, 1});
+  std::uint8_t* at = wire + dns::kHeaderSize;
+  std::memcpy(at, slot.name.data(), slot.name_length);
+  at += slot.name_length;
+  store_be16(at, slot.type);
+  store_be16(at + 2, slot.klass);
+  at += 4;
+  at += dns::write_opt(at, {.udp_size = kEdnsSize, .dnssec_ok = dnssec_ok});
+  rte_pktmbuf_append(packet, static_cast<std::uint16_t>(at - wire));
+  return packet;
+}
+
+bool was_tried(const Slot& slot, const state::Target& target) {
+  for (unsigned i = 0; i < slot.tries; ++i) {
+    if (slot.attempt[i].target_id == target.id) return true;
+  }
+  return false;
+}
+
+// A path to `target` whose next hop is known, or null. With several, chance decides: more addresses, more
+// entropy.
+const net::Adjacency* usable_path(Context& context, const state::Target& target, std::uint32_t& path) {
+  if (target.paths == 0) return nullptr;
+  const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
+  for (std::uint32_t i = 0; i < target.paths; ++i) {
+    path = target.first_path + (start + i) % target.paths;
+    const net::Adjacency& adjacency = context.view->adjacencies[path];
+    if (adjacency.usable) return &adjacency;
+  }
+  return nullptr;
+}
+
+struct Choice {
+  const state::Target* target = nullptr;
+  const net::Adjacency* adjacency = nullptr;
+  std::uint32_t path = 0;
+};
+
+bool usable(Context& context, const state::Target& target, Choice& choice) {
+  choice.adjacency = usable_path(context, target, choice.path);
+  choice.target = &target;
+  return choice.adjacency != nullptr;
+}
+
+// By the upstream's policy among the targets that are up; one that was tried already only where there is no
+// other.
+Choice choose(Context& context, const Slot& slot, const state::Upstream& upstream) {
+  const auto count = static_cast<std::uint32_t>(upstream.targets.size());
+  const std::uint32_t start =
+      upstream.policy == state::Policy::kOrdered || count < 2 ? 0 : context.random.below(count);
+  for (const bool again : {false, true}) {
+    if (again && slot.tries == 0) break;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const state::Target& target = upstream.targets[(start + i) % count];
+      if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) continue;
+      if (!again && was_tried(slot, target)) continue;
+      Choice choice;
+      if (usable(context, target, choice)) return choice;
+    }
+  }
+  return {};
+}
+
+// A query finds no room or no target: its client is told.
+void refuse(Context& context, Query& q, ExtendedError error) {
+  send_error(context, q, dns::Rcode::kServFail, error);
+}
+
+bool within_limits(Context& context, Query& q) {
+  if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
+    drop_query(context, q.packet, QueryDrop::client_limit);
+    return false;
+  }
+  if (context.pending.upstream_load(q.upstream->handle) >= context.snapshot->queries_per_upstream)
+      [[unlikely]] {
+    ++context.stats[Counter::pending_full];
+    refuse(context, q, ExtendedError::kNetworkError);
+    return false;
+  }
+  return true;
+}
+
+state::QuestionKey question_key(const Query& q) {
+  return {&q.question.name, q.key.hash,       q.upstream->handle, q.upstream->origin,
+          q.question.type,  q.question.klass, q.key.flags};
+}
+
+bool join(Context& context, Query& q, const state::QuestionKey& key) {
+  Slot* slot = context.pending.find_equal(key);
+  if (slot == nullptr) return false;
+  Waiter* w = context.pending.add_waiter(*slot);
+  if (w == nullptr) {
+    ++context.stats[Counter::pending_full];
+    refuse(context, q, ExtendedError::kNetworkError);
+    return true;
+  }
+  fill_waiter(*w, q, context.now.us);
+  context.pending.count(*w);
+  ++context.stats[Counter::coalesced];
+  rte_pktmbuf_free(q.packet);
+  return true;
+}
+
+Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool shared) {
+  Slot* slot = context.pending.open(key, shared);
+  Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
+  if (w == nullptr) {
+    if (slot != nullptr) context.pending.close(*slot);
+    ++context.stats[Counter::pending_full];
+    refuse(context, q, ExtendedError::kNetworkError);
+    return nullptr;
+  }
+  fill_waiter(*w, q, context.now.us);
+  context.pending.count(*w);
+  slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
+  slot->miss = q.set == nullptr;
+  return slot;
+}
+
+// The control plane decides. The packet carries the question there, and may come back as it went.
+void hand_to_control(Context& context, const Query& q, Slot& slot) {
+  slot.waiting = Waiting::kForControl;
+  Message& message = message_of(q.packet);
+  message.kind = MessageKind::kMiss;
+  message.stream = q.transport == Transport::kStream;
+  message.slot = context.pending.index_of(slot);
+  message.serial = slot.serial;
+  message.network = q.network;
+  message.upstream = q.upstream->handle;
+  message.generation = context.snapshot->generation;
+  ++context.stats[Counter::misses];
+  // Two tries of the control plane's own, and some time for itself.
+  const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
+  context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
+  if (rte_ring_sp_enqueue(context.rings.events, q.packet) != 0) {
+    ++context.stats[Counter::miss_full];
+    rte_pktmbuf_free(q.packet);
+    fail(context, slot, ExtendedError::kNetworkError);
+  }
+}
+
+void forward_one(Context& context, Query& q) {
+  if (!within_limits(context, q)) return;
+  const state::QuestionKey key = question_key(q);
+  const bool shared = !q.question.edns.foreign_options;
+  if (shared && join(context, q, key)) return;
+  Slot* slot = open_slot(context, q, key, shared);
+  if (slot == nullptr) return;
+  make_question(q);
+  if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
+  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
+  if (!send_to_target(context, *slot, q.packet, nullptr)) {
+    ++context.stats[Counter::upstream_without_path];
+    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
+}
+
+// The slot that a message of the control plane is about, while it still waits for it; null (and counted)
+// where it ended.
+Slot* awaited(Context& context, rte_mbuf* packet) {
+  const Message& message = message_of(packet);
+  Slot* slot = context.pending.slot(message.slot);
+  if (slot != nullptr && slot->serial == message.serial && slot->waiting == Waiting::kForControl) return slot;
+  ++context.stats[Counter::ask_without_slot];
+  rte_pktmbuf_free(packet);
+  return nullptr;
+}
+
+}  // namespace
+
+bool send_to_target(Context& context, Slot& slot, rte_mbuf* packet, const state::Target* only) {
+  const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
+  Choice choice;
+  if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
+  if (only != nullptr) usable(context, *only, choice);
+  if (packet == nullptr && choice.adjacency != nullptr) packet = remake_question(context, slot);
+  state::Try* t = nullptr;
+  if (packet != nullptr && choice.adjacency != nullptr) {
+    t = context.pending.begin_try(slot, upstream->first_port, upstream->last_port);
+  }
+  if (t == nullptr) {
+    rte_pktmbuf_free(packet);
+    return false;
+  }
+  if (slot.origin != upstream->origin) {
+    // The upstream was changed by a reload meanwhile: the answer will be the new one's, and is nobody else's.
+    context.pending.unshare(slot);
+  }
+  t->target = choice.target->address;
+  t->target_id = choice.target->id;
+  t->source = context.snapshot->paths[choice.path].source;
+  t->sent_us = context.now.us;
+  slot.waiting = Waiting::kForTarget;
+  store_be16(rte_pktmbuf_mtod(packet, std::uint8_t*), t->id);
+  TargetStats& stats = context.targets[t->target_id];
+  stats.sent.store(stats.sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  send_question(context, packet, *choice.adjacency, t->port,
+                slot.tries == 1 ? Counter::forwarded : Counter::retried);
+  context.pending.arm(
+      slot, std::min<std::uint64_t>(context.now.us + 1000ull * upstream->timeout_ms, slot.give_up_us));
+  return true;
+}
+
+void forward(Context& context, Burst& burst) {
+  for (unsigned n = 0; n < burst.live; ++n)
+    forward_one(context, burst.query[burst.alive[n]]);
+  burst.live = 0;
+}
+
+void take_decision(Context& context, rte_mbuf* packet) {
+  Slot* slot = awaited(context, packet);
+  if (slot == nullptr) return;
+  if (!send_to_target(context, *slot, packet, nullptr)) {
+    ++context.stats[Counter::upstream_without_path];
+    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
+}
+
+void take_failure(Context& context, rte_mbuf* packet) {
+  Slot* slot = awaited(context, packet);
+  if (slot == nullptr) return;
+  const ExtendedError error = message_of(packet).error;
+  rte_pktmbuf_free(packet);
+  fail(context, *slot, error);
+}
+
+void take_answer(Context& context, rte_mbuf* packet) {
+  Slot* slot = awaited(context, packet);
+  if (slot == nullptr) return;
+  auto* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  dns::Reply reply;
+  dns::Name name;
+  const bool good = dns::parse_reply({wire, packet->data_len}, reply, name) == dns::ReplyVerdict::kGood &&
+                    reply.type == slot->type && reply.klass == slot->klass &&
+                    name.length == slot->name_length &&
+                    std::memcmp(name.wire.data(), slot->name.data(), name.length) == 0;
+  if (!good) {
+    rte_pktmbuf_free(packet);
+    return fail(context, *slot, ExtendedError::kNetworkError);
+  }
+  state::Try from;
+  from.target = message_of(packet).truncated_by;
+  deliver(context, *slot, packet, wire, packet->data_len, reply, &from);
+}
+
+void take_ask(Context& context, rte_mbuf* packet) {
+  const Message message = message_of(packet);
+  const state::Upstream* upstream = context.snapshot->upstream(message.upstream);
+  Query q;
+  q.packet = packet;
+  q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  q.transport = Transport::kAsk;
+  q.ticket = message.ticket;
+  q.upstream = upstream;
+  q.set = nullptr;
+  q.frame = {};
+  Slot* slot = nullptr;
+  const bool good = upstream != nullptr && message.target < upstream->targets.size() &&
+                    dns::parse_query({q.wire, packet->data_len}, q.question) == dns::QueryVerdict::kGood;
+  if (good) {
+    q.key.flags = state::cache_flags(q.question);
+    q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
+    slot = context.pending.open(question_key(q), false);
+  }
+  Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
+  if (w == nullptr) {
+    if (slot != nullptr) context.pending.close(*slot);
+    // An ask always gets its reply: empty.
+    Message& reply = message_of(packet);
+    reply.kind = MessageKind::kReply;
+    packet->data_len = 0;
+    packet->pkt_len = 0;
+    if (rte_ring_sp_enqueue(context.rings.events, packet) != 0) rte_pktmbuf_free(packet);
+    return;
+  }
+  fill_waiter(*w, q, context.now.us);
+  make_question(q);
+  slot->give_up_us =
+      context.now.us + 1000ull * upstream->timeout_ms;  // one try: it is this target that is asked about
+  if (!send_to_target(context, *slot, packet, &upstream->targets[message.target])) {
+    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
+}
+
+void handle_timeouts(Context& context) {
+  std::array<Slot*, kBurst> due;
+  unsigned n;
+  do {
+    n = context.pending.expired(context.now.us, due);
+    for (unsigned i = 0; i < n; ++i) {
+      Slot& slot = *due[i];
+      if (slot.waiting == Waiting::kForControl) {
+        fail(context, slot, ExtendedError::kNetworkError);
+        continue;
+      }
+      ++context.stats[Counter::timeouts];
+      TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
+      stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;
+      if (!more || !send_to_target(context, slot, nullptr, nullptr)) {
+        fail(context, slot, ExtendedError::kNoReachableAuthority);
+      }
+    }
+  } while (n == due.size());
+}
+
+}  // namespace shunt

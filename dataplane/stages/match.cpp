@@ -1,0 +1,153 @@
+#include <cstring>
+
+#include "dataplane/stages/stages.h"
+
+namespace shunt {
+namespace {
+
+using dns::ExtendedError;
+using dns::Rcode;
+using rules::Action;
+
+// Blocked answers carry an SOA at the rule's own name, so that clients can cache them (RFC 2308 section 5).
+void send_blocked(Context& context, Query& q, Rcode rcode) {
+  const dns::Name& name = q.question.name;
+  const auto owner = static_cast<std::uint16_t>(dns::kHeaderSize + name.offset[name.labels - q.match.labels]);
+  std::array<std::uint8_t, dns::kSyntheticSoaSize> soa;
+  dns::write_synthetic_soa(soa.data(), owner);
+  send_reply(context, q, {.rcode = rcode, .records = soa, .nscount = 1}, Counter::answered_rule);
+}
+
+void send_rule_answer(Context& context, Query& q, const rules::Answer& answer) {
+  const auto cname = static_cast<std::uint16_t>(dns::Type::kCname);
+  const rules::AnswerGroup* group = nullptr;
+  if (q.question.type == static_cast<std::uint16_t>(dns::Type::kAny)) {
+    if (!answer.groups.empty()) group = &answer.groups.front();  // one RRset suffices (RFC 8482 section 4.1)
+  } else {
+    group = answer.find(q.question.type);
+    if (group == nullptr) group = answer.find(cname);
+  }
+  if (group == nullptr) return send_blocked(context, q, Rcode::kNoError);
+  send_reply(context, q, {.records = group->wire, .ancount = group->count}, Counter::answered_rule);
+}
+
+// Carries out what a rule says. True where the query goes on, with `upstream` set.
+bool act(Context& context, Query& q, const rules::Rule& rule) {
+  switch (rule.action) {
+    case Action::kForward:
+      q.upstream = context.snapshot->upstream(rule.argument);
+      if (q.upstream != nullptr) return true;
+      send_error(context, q, Rcode::kServFail, ExtendedError::kNoReachableAuthority);
+      return false;
+    case Action::kBlockNxdomain:
+      send_blocked(context, q, Rcode::kNxDomain);
+      return false;
+    case Action::kBlockNodata:
+      send_blocked(context, q, Rcode::kNoError);
+      return false;
+    case Action::kBlockRefused:
+      send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked},
+                 Counter::answered_rule);
+      return false;
+    case Action::kBlockDrop:
+      drop_query(context, q.packet, QueryDrop::blocked);
+      return false;
+    case Action::kAnswer:
+      send_rule_answer(context, q, q.set->answer(rule.argument));
+      return false;
+    case Action::kSystem:
+      break;  // resolved by the caller
+  }
+  return true;
+}
+
+// Finishes one query's match: true where it goes on to an upstream.
+bool decide(Context& context, Burst& burst, std::uint8_t i) {
+  Query& q = burst.query[i];
+  const state::Network& network = context.snapshot->networks[q.network];
+  q.set = nullptr;
+  if (q.match.found()) {
+    const bool user = q.match.set < network.set_count;
+    q.set = user ? network.sets[q.match.set] : network.builtin;
+    if (q.set->rule(q.match.rule).action == Action::kSystem) {
+      // As if no rule matched: built-in names first, then the default.
+      q.set = nullptr;
+      if (network.builtin != nullptr) {
+        q.match = network.builtin->find(q.question.name, &burst.hashes.at[0][i], kBurst);
+        if (q.match.found()) q.set = network.builtin;
+      }
+    }
+    if (q.set != nullptr) return act(context, q, q.set->rule(q.match.rule));
+  }
+  q.upstream = context.snapshot->upstream(network.default_upstream);
+  if (q.upstream != nullptr) return true;
+  send_error(context, q, Rcode::kRefused, ExtendedError::kNoReachableAuthority);
+  return false;
+}
+
+// Looks the queries of one network up in all its sets.
+void match_network(const Burst& burst, const state::Network& network,
+                   const std::array<const dns::Name*, kBurst>& names,
+                   std::array<rules::Match, kBurst>& best) {
+  const std::uint64_t* hashes = burst.hashes.at[0].data();
+  for (std::uint8_t s = 0; s < network.set_count; ++s) {
+    network.sets[s]->find_burst(burst.queries, names.data(), hashes, s, best.data());
+  }
+  if (network.builtin != nullptr) {
+    network.builtin->find_burst(burst.queries, names.data(), hashes, network.set_count, best.data());
+  }
+}
+
+void make_key(Burst& burst, std::uint8_t i) {
+  Query& q = burst.query[i];
+  const std::uint8_t flags = state::cache_flags(q.question);
+  const std::uint64_t name_hash = burst.hashes.at[q.question.name.labels][i];
+  q.key = {&q.question.name,   state::cache_hash(name_hash, q.question.type, q.question.klass, flags),
+           q.upstream->origin, q.question.type,
+           q.question.klass,   flags};
+}
+
+}  // namespace
+
+void match(Context& context, Burst& burst) {
+  const state::Snapshot& snapshot = *context.snapshot;
+  unsigned live = 0;
+  for (unsigned n = 0; n < burst.live; ++n) {
+    const std::uint8_t i = burst.alive[n];
+    Query& q = burst.query[i];
+    q.network = snapshot.endpoints[q.endpoint].network;
+    if (q.network == net::PrefixTable::kNone) q.network = snapshot.clients.find(q.frame.source);
+    if (q.network == net::PrefixTable::kNone) {
+      send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
+      continue;
+    }
+    burst.alive[live++] = i;
+  }
+
+  // Network by network: nearly always all of a burst are of one.
+  std::array<rules::Match, kBurst> best{};
+  std::uint64_t done = 0;
+  for (unsigned n = 0; n < live; ++n) {
+    if ((done >> burst.alive[n] & 1) != 0) continue;
+    const std::uint32_t network = burst.query[burst.alive[n]].network;
+    std::array<const dns::Name*, kBurst> names{};
+    for (unsigned m = n; m < live; ++m) {
+      const std::uint8_t i = burst.alive[m];
+      if (burst.query[i].network != network) continue;
+      names[i] = &burst.query[i].question.name;
+      done |= std::uint64_t{1} << i;
+    }
+    match_network(burst, snapshot.networks[network], names, best);
+  }
+
+  burst.live = 0;
+  for (unsigned n = 0; n < live; ++n) {
+    const std::uint8_t i = burst.alive[n];
+    burst.query[i].match = best[i];
+    if (!decide(context, burst, i)) continue;
+    make_key(burst, i);
+    burst.alive[burst.live++] = i;
+  }
+}
+
+}  // namespace shunt

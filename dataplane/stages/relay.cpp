@@ -1,0 +1,304 @@
+// Upstreams' answers: verified against what is pending, cached, and relayed to everyone who waits.
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/stages/stages.h"
+
+namespace shunt {
+namespace {
+
+using state::Slot;
+using state::Waiter;
+
+void drop(Context& context, rte_mbuf* packet, AnswerDrop reason) {
+  ++context.stats.answer_drops[reason];
+  rte_pktmbuf_free(packet);
+}
+
+// Additional records that stand in front of the OPT record: what follows it is cut off, so that no name's
+// compression pointer can lose its goal. Upstreams put the OPT last nearly always.
+std::uint16_t additionals_before_opt(std::span<const std::uint8_t> message, const dns::Reply& reply) {
+  const unsigned others = unsigned{reply.header.ancount} + reply.header.nscount;
+  unsigned records = 0;
+  for (std::size_t at = reply.question_end; at != 0 && at < reply.opt_begin; ++records) {
+    at = dns::skip_name(message, at);
+    at += 10u + load_be16(&message[at + 8]);
+  }
+  return static_cast<std::uint16_t>(records - others);
+}
+
+// What every waiter's answer is made from: the upstream's message, its OPT cut off.
+struct Source {
+  rte_mbuf* packet;
+  std::uint8_t* wire;
+  std::uint16_t end;    ///< of the records that are relayed
+  std::uint16_t flags;  ///< of the answer, host order
+  std::uint16_t question_end;
+  std::uint16_t ancount, nscount, arcount;
+  std::uint8_t extended_rcode;
+  dns::ExtendedError error;
+  const std::uint8_t*
+      options;  ///< for the one client that sent options of its own: the upstream's, to be passed on
+  std::uint16_t options_length;
+};
+
+Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, const dns::Reply& reply) {
+  const dns::Header& h = reply.header;
+  Source s{packet,
+           wire,
+           reply.body_end,
+           h.flags,
+           reply.question_end,
+           h.ancount,
+           h.nscount,
+           h.arcount,
+           reply.edns.extended_rcode,
+           dns::ExtendedError::kNone,
+           nullptr,
+           0};
+  if (reply.truncated()) {
+    // A truncated answer's records are of no use to anyone (RFC 2181 section 9).
+    s.end = reply.question_end;
+    s.ancount = s.nscount = s.arcount = 0;
+  } else if (reply.edns.present) {
+    s.end = reply.opt_begin;
+    s.arcount = additionals_before_opt({wire, length}, reply);
+  }
+  return s;
+}
+
+std::uint16_t flags_for(const Waiter& w, std::uint16_t flags) {
+  unsigned f = dns::kQr | dns::kRa | (flags & (dns::kAa | dns::kTc | dns::kRcodeMask)) |
+               (w.flags & (dns::kRd | dns::kCd));
+  if (w.dnssec_ok || (w.flags & dns::kAd) != 0) f |= flags & dns::kAd;
+  return static_cast<std::uint16_t>(f);
+}
+
+// The client's own spelling of the name.
+void restore_case(std::uint8_t* name, const Slot& slot, const Waiter& w) {
+  std::memcpy(name, slot.name.data(), slot.name_length);
+  for (unsigned i = 0; i < slot.name_length; i += 64) {
+    for (std::uint64_t bits = w.upper[i / 64]; bits != 0; bits &= bits - 1) {
+      name[i + static_cast<unsigned>(__builtin_ctzll(bits))] ^= 0x20;
+    }
+  }
+}
+
+std::size_t write_far_options(std::uint8_t* to, const Source& s, std::size_t room) {
+  std::size_t written = 0;
+  for (std::size_t at = 0; at + 4 <= s.options_length;) {
+    const std::size_t size = 4u + load_be16(s.options + at + 2);
+    if (!dns::is_hop_option(load_be16(s.options + at)) && written + size <= room) {
+      std::memcpy(to + written, s.options + at, size);
+      written += size;
+    }
+    at += size;
+  }
+  return written;
+}
+
+// Finishes the message at `wire` (a copy of the source's, or itself) for one waiter; returns its length.
+std::size_t finish_for(const Source& s, const Slot& slot, const Waiter& w, std::uint8_t* wire,
+                       std::size_t room) {
+  const std::size_t opt =
+      !w.edns ? 0 : dns::kOptSize + (s.error != dns::ExtendedError::kNone ? dns::kExtendedErrorSize : 0);
+  const std::size_t limit =
+      w.transport == state::Transport::kUdp ? std::min<std::size_t>(w.limit, room) : room;
+  dns::Header header{w.id, flags_for(w, s.flags), 1, s.ancount, s.nscount, s.arcount};
+  std::size_t length = s.end;
+  if (length + opt > limit) {
+    header = {w.id, static_cast<std::uint16_t>(header.flags | dns::kTc), 1, 0, 0, 0};
+    length = s.question_end;
+  }
+  restore_case(wire + dns::kHeaderSize, slot, w);
+  if (opt != 0) {
+    ++header.arcount;
+    std::uint8_t* record = wire + length;
+    length += dns::write_opt(record, {.udp_size = kEdnsSize,
+                                      .dnssec_ok = w.dnssec_ok,
+                                      .extended_rcode = s.extended_rcode,
+                                      .error = s.error});
+    if (s.options_length != 0) {
+      const std::size_t more = write_far_options(wire + length, s, limit - length);
+      store_be16(record + dns::kOptSize - 2,
+                 static_cast<std::uint16_t>(load_be16(record + dns::kOptSize - 2) + more));
+      length += more;
+    }
+  }
+  dns::store_header(wire, header);
+  return length;
+}
+
+std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
+  return packet->buf_len -
+         static_cast<std::size_t>(wire - static_cast<const std::uint8_t*>(packet->buf_addr));
+}
+
+// Sends the source to every waiter of the slot: copies for all but the last, who gets the packet itself.
+void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
+                 const state::Try* truncated_by) {
+  const bool truncated = (s.flags & dns::kTc) != 0;
+  for (std::uint32_t i = slot.waiters; i != state::kNone;) {
+    const Waiter& w = *context.pending.waiter(i);
+    i = w.next;
+    rte_mbuf* packet = s.packet;
+    std::uint8_t* wire = s.wire;
+    if (i != state::kNone) {
+      packet = rte_pktmbuf_alloc(context.pool);
+      if (packet == nullptr) {
+        if (w.transport != state::Transport::kAsk) ++context.stats.query_drops[QueryDrop::no_buffer];
+        continue;
+      }
+      wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+      std::memcpy(wire, s.wire, s.end);
+    }
+    const std::size_t length = finish_for(s, slot, w, wire, room_at(packet, wire));
+    if ((load_be16(wire + dns::kFlagsOffset) & dns::kTc) != 0 && !truncated)
+      ++context.stats[Counter::truncated];
+    send_to_waiter(context, w, packet, wire, length, counted, truncated ? truncated_by : nullptr);
+  }
+}
+
+void close(Context& context, Slot& slot) {
+  rte_pktmbuf_free(slot.held);
+  slot.held = nullptr;
+  context.pending.close(slot);
+}
+
+void store(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
+           const dns::Reply& reply) {
+  const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
+  if (!slot.shared || upstream == nullptr) return;
+  std::uint32_t seconds = dns::cacheable_seconds(reply, upstream->failure_ttl);
+  if (reply.rcode() != static_cast<std::uint16_t>(dns::Rcode::kServFail)) {
+    seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
+  }
+  if (seconds == 0) return;
+  dns::Name name;
+  name.length = slot.name_length;
+  std::memcpy(name.wire.data(), slot.name.data(), slot.name_length);
+  const state::CacheKey key{&name, slot.hash, slot.origin, slot.type, slot.klass, slot.flags};
+  if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
+                           upstream->min_ttl != 0)) {
+    ++context.stats[Counter::cache_insertions];
+  }
+}
+
+bool same_question(const Slot& slot, const dns::Reply& reply, const dns::Name& name) {
+  return reply.type == slot.type && reply.klass == slot.klass && name.length == slot.name_length &&
+         std::memcmp(name.wire.data(), slot.name.data(), name.length) == 0;
+}
+
+void note_answer(Context& context, const state::Try& t, const dns::Reply& reply) {
+  const auto add = [](std::atomic<std::uint64_t>& to, std::uint64_t n) {
+    to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  };
+  TargetStats& stats = context.targets[t.target_id];
+  add(stats.answered, 1);
+  add(stats.latency_us_sum, context.now.us - t.sent_us);
+  if (reply.rcode() == static_cast<std::uint16_t>(dns::Rcode::kServFail)) add(stats.servfails, 1);
+}
+
+void relay_one(Context& context, const Answer& answer) {
+  rte_mbuf* packet = answer.packet;
+  const net::FrameView& f = answer.frame;
+  std::uint8_t* wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, f.payload_offset);
+  const std::span<const std::uint8_t> message(wire, f.payload_length);
+  if (message.size() < dns::kHeaderSize) return drop(context, packet, AnswerDrop::short_header);
+  unsigned which = 0;
+  Slot* slot = context.pending.find(f.destination_port, load_be16(wire), which);
+  if (slot == nullptr) return drop(context, packet, AnswerDrop::unknown);
+  const state::Try& t = slot->attempt[which];
+  if (t.target.address != f.source || t.target.port != f.source_port) {
+    return drop(context, packet, AnswerDrop::wrong_source);
+  }
+  if (t.source != f.destination) return drop(context, packet, AnswerDrop::wrong_destination);
+  dns::Reply reply;
+  dns::Name name;
+  switch (dns::parse_reply(message, reply, name)) {
+    case dns::ReplyVerdict::kGood:
+      break;
+    case dns::ReplyVerdict::kShort:
+      return drop(context, packet, AnswerDrop::short_header);
+    case dns::ReplyVerdict::kNotResponse:
+      return drop(context, packet, AnswerDrop::not_response);
+    case dns::ReplyVerdict::kMalformed:
+      return drop(context, packet, AnswerDrop::malformed);
+  }
+  if (!same_question(*slot, reply, name)) return drop(context, packet, AnswerDrop::wrong_question);
+  ++context.stats[Counter::answers_taken];
+  note_answer(context, t, reply);
+  deliver(context, *slot, packet, wire, f.payload_length, reply, &t);
+}
+
+}  // namespace
+
+void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
+             const dns::Reply& reply, const state::Try* from) {
+  store(context, slot, {wire, length}, reply);
+  Source source = make_source(packet, wire, length, reply);
+  // The upstream's options are for the client whose own options went there, and for nobody else. They are
+  // copied, because our OPT is written over theirs.
+  std::array<std::uint8_t, kMaxMessage> options;
+  if (slot.held != nullptr && reply.edns.options_length != 0 && reply.edns.options_length <= options.size() &&
+      !reply.truncated()) {
+    std::memcpy(options.data(), wire + reply.edns.options_offset, reply.edns.options_length);
+    source.options = options.data();
+    source.options_length = reply.edns.options_length;
+  }
+  send_to_all(context, slot, source, slot.miss ? Counter::answered_default : Counter::answered_upstream,
+              from);
+  close(context, slot);
+}
+
+void fail(Context& context, Slot& slot, dns::ExtendedError error) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
+  const Waiter* first = context.pending.waiter(slot.waiters);
+  if (packet != nullptr && first != nullptr && first->transport == state::Transport::kAsk) {
+    // An ask of the control plane: nobody else waits, and an empty reply says that none came.
+    send_to_waiter(context, *first, packet, rte_pktmbuf_mtod(packet, std::uint8_t*), 0,
+                   Counter::answered_error, nullptr);
+    return close(context, slot);
+  }
+  if (packet == nullptr) {
+    for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
+      if (context.pending.waiter(i)->transport != state::Transport::kAsk) {
+        ++context.stats.query_drops[QueryDrop::no_buffer];
+      }
+    }
+    return close(context, slot);
+  }
+  auto* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  const auto flags =
+      static_cast<std::uint16_t>(dns::kQr | dns::kRa | static_cast<unsigned>(dns::Rcode::kServFail));
+  const auto end = static_cast<std::uint16_t>(dns::kHeaderSize + slot.name_length + 4u);
+  dns::store_header(wire, {0, flags, 1, 0, 0, 0});
+  std::memcpy(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
+  store_be16(wire + end - 4, slot.type);
+  store_be16(wire + end - 2, slot.klass);
+  // The failure is remembered for some seconds, so that retries don't storm (RFC 9520).
+  dns::Reply reply;
+  reply.header = dns::load_header(wire);
+  reply.type = slot.type;
+  reply.klass = slot.klass;
+  reply.question_end = reply.body_end = end;
+  store(context, slot, {wire, end}, reply);
+  std::uint64_t queries = 0;
+  for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
+    if (context.pending.waiter(i)->transport != state::Transport::kAsk) ++queries;
+  }
+  context.stats[Counter::errors_servfail] += queries;
+  const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, error, nullptr, 0};
+  send_to_all(context, slot, source, Counter::answered_error, nullptr);
+  close(context, slot);
+}
+
+void relay(Context& context, Burst& burst) {
+  for (unsigned i = 0; i < burst.answers; ++i)
+    relay_one(context, burst.answer[i]);
+  burst.answers = 0;
+}
+
+}  // namespace shunt

@@ -1,0 +1,184 @@
+// Queries that wait: for an upstream's answer, or for the control plane's decision. One worker's; no locks,
+// no allocation after start.
+//
+// A slot is one question in flight, with every client that asked it (waiters). It is found in three ways:
+//   by source port and id   an upstream's answer: one bucket, no search. Port and id are drawn from a
+//   cryptographic generator until
+//                           their keyed hash names a free bucket (twice as many as slots), so the index costs
+//                           no entropy
+//   by question             an equal question joins the slot instead of being sent again
+//   by deadline             a timing wheel
+// A second try draws a pair of its own; the first stays valid until the slot ends, so that a slow answer
+// still counts.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/base/address.h"
+#include "dataplane/base/limits.h"
+#include "dataplane/base/random.h"
+#include "dataplane/dns/name.h"
+#include "dataplane/dns/query.h"
+#include "dataplane/state/cache.h"
+#include "dataplane/state/source_ports.h"
+
+struct rte_mbuf;
+
+namespace shunt::state {
+
+inline constexpr std::uint32_t kNone = 0xffffffff;
+inline constexpr unsigned kMaxTries = 2;
+
+/// How a waiter gets its answer.
+enum class Transport : std::uint8_t {
+  kUdp,     ///< a frame to the client
+  kStream,  ///< through the control plane, by ticket: a TCP client's query
+  kAsk,     ///< through the control plane, by ticket: a question of its own (a probe); not a query in the
+            ///< counters
+};
+
+/// One client that waits, with all that its answer needs.
+struct Waiter {
+  std::uint32_t next;  ///< of the same slot, or kNone
+  std::uint16_t id;
+  std::uint16_t flags;  ///< the query's, host order
+  IpAddress client;
+  IpAddress local;  ///< the endpoint's address that was asked
+  std::uint16_t client_port;
+  std::uint16_t limit;  ///< octets that the client takes (UDP)
+  MacAddress client_mac;
+  Transport transport;
+  std::uint8_t port;  ///< index of the port
+  bool v4;
+  bool edns;
+  bool dnssec_ok;
+  std::uint64_t ticket;  ///< kStream, kAsk
+  std::uint64_t arrived_us;
+  /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
+  std::array<std::uint64_t, 4> upper;
+};
+static_assert(sizeof(Waiter) <= 2 * kCacheLine);
+
+/// A question sent to a target.
+struct Try {
+  std::uint32_t bucket = kNone;
+  std::uint16_t id = 0;
+  std::uint16_t port = 0;  ///< our source port
+  SocketAddress target;
+  IpAddress source;             ///< our address
+  std::uint32_t target_id = 0;  ///< in the health array
+  std::uint64_t sent_us = 0;
+};
+
+enum class Waiting : std::uint8_t { kFree, kForControl, kForTarget };
+
+struct alignas(kCacheLine) Slot {
+  Waiting waiting = Waiting::kFree;
+  std::uint8_t tries = 0;
+  std::uint8_t flags = 0;  ///< cache_flags of the question
+  bool shared = false;     ///< in the index of questions; an answer may be cached
+  bool miss = false;       ///< no rule matched
+  std::uint8_t name_length = 0;
+  std::uint16_t type = 0, klass = 0;
+  std::uint32_t serial = 0;    ///< grows with every use of the slot
+  std::uint32_t upstream = 0;  ///< handle
+  Origin origin = 0;
+  std::uint32_t waiters = kNone;  ///< first of the list
+  std::uint32_t waiter_count = 0;
+  std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
+  std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
+  std::uint32_t spoke = kNone;
+  std::uint64_t hash = 0;        ///< cache_hash of the question
+  std::uint64_t give_up_us = 0;  ///< when the last of all waits ends
+  rte_mbuf* held =
+      nullptr;  ///< a question that isn't shared: a copy of the message, with its options, for the second try
+  Try attempt[kMaxTries];
+  alignas(16) std::array<std::uint8_t, 256> name{};  ///< lower case; [name_length, 256) is void
+};
+
+/// What makes questions equal, and where an answer is cached.
+struct QuestionKey {
+  const dns::Name* name;
+  std::uint64_t hash;
+  std::uint32_t upstream;
+  Origin origin;
+  std::uint16_t type, klass;
+  std::uint8_t flags;
+};
+
+class Pending {
+ public:
+  /// Octets that `slots` (a power of two) take.
+  static std::size_t memory_octets(std::uint32_t slots);
+
+  /// `memory`, aligned to a cache line and zeroed, is the caller's and outlives this.
+  Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts ports, Random& random);
+
+  /// The slot that waits for an equal question, or null.
+  Slot* find_equal(const QuestionKey& key);
+  /// A fresh slot without waiters, or null when all are taken. `shared` puts it in the index of questions.
+  Slot* open(const QuestionKey& key, bool shared);
+  /// A fresh waiter at the end of the slot's list, or null when all are taken.
+  Waiter* add_waiter(Slot& slot);
+  /// Takes the slot out of the index of questions: nobody joins any more, and its answer isn't cached.
+  void unshare(Slot& slot);
+  /// Draws source port and id for a further try and enters them; null where tries or ports are used up.
+  /// The caller fills in target, source and time.
+  Try* begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port);
+  /// The slot whose try has this port and id, and which; null where there is none.
+  Slot* find(std::uint16_t port, std::uint16_t id, unsigned& which);
+  Slot* slot(std::uint32_t index) { return index < slots_.size() ? &slots_[index] : nullptr; }
+  std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_.data()); }
+  Waiter* waiter(std::uint32_t index) { return index == kNone ? nullptr : &waiters_[index]; }
+
+  /// (Re)sets the slot's deadline, at most kMaxWaitMs ahead.
+  void arm(Slot& slot, std::uint64_t due_us);
+  /// Slots whose deadline has passed by `now_us`, taken off the wheel; returns how many were written to
+  /// `out`. Call again while it fills `out`.
+  unsigned expired(std::uint64_t now_us, std::span<Slot*> out);
+
+  /// Ends the slot: frees its waiters, pairs and deadline. `held` is the caller's to free before.
+  void close(Slot& slot);
+
+  std::uint32_t open_slots() const { return open_; }
+  /// Waiters over UDP and streams: queries in the counters' sense. The caller sets a new waiter's transport
+  /// through count().
+  std::uint64_t waiting() const { return waiting_; }
+  /// Tells that a waiter's transport is set: from now on it counts.
+  void count(const Waiter& waiter);
+
+  /// Queries in flight of a client, of an upstream. Clients share 16,384 counters by hash: one may be charged
+  /// for another's, which only matters for who is that close to the limit.
+  std::uint32_t client_load(const IpAddress& client) const { return client_load_[client_bucket(client)]; }
+  std::uint32_t upstream_load(std::uint32_t handle) const { return upstream_load_[handle & kLoadMask]; }
+
+ private:
+  static constexpr std::uint32_t kLoads = 16384, kLoadMask = kLoads - 1;
+  static constexpr std::uint64_t kSpokeUs = 4096;  // a spoke of the wheel spans about 4 ms
+  static constexpr std::uint32_t kSpokes = 2048;   // 8.4 s: more than kMaxWaitMs
+
+  std::uint32_t bucket_of(std::uint16_t port, std::uint16_t id) const;
+  std::uint32_t client_bucket(const IpAddress& client) const;
+  std::uint32_t equal_bucket(const QuestionKey& key) const;
+  std::uint32_t equal_bucket(const Slot& slot) const;
+  void disarm(Slot& slot);
+
+  std::span<Slot> slots_;
+  std::span<Waiter> waiters_;
+  std::span<std::uint32_t> free_slots_, free_waiters_;  // stacks
+  std::span<std::uint32_t> pairs_;                      // port and id -> slot * kMaxTries + try
+  std::span<std::uint32_t> equals_;                     // question -> first slot
+  std::span<std::uint32_t> spokes_;                     // deadline -> first slot
+  std::span<std::uint32_t> client_load_, upstream_load_;
+  std::uint32_t free_slot_count_ = 0, free_waiter_count_ = 0, open_ = 0;
+  std::uint32_t pair_mask_ = 0, equal_mask_ = 0;
+  std::uint64_t waiting_ = 0;
+  std::uint64_t turned_ = 0;  // spokes passed so far
+  std::uint64_t secret_a_, secret_b_;
+  SourcePorts ports_;
+  Random& random_;
+};
+
+}  // namespace shunt::state

@@ -1,0 +1,197 @@
+#include "dataplane/worker.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+
+#include <cstring>
+
+#include "dataplane/stages/stages.h"
+
+namespace shunt {
+namespace {
+
+constexpr std::uint64_t kWheelUs = 1000;   // how often deadlines and the published counters are looked after
+constexpr unsigned kQuiescentTurns = 256;  // a report to RCU costs cache misses: not every turn
+
+}  // namespace
+
+Worker::Worker(const WorkerOptions& options)
+    : context_(options.context),
+      burst_(std::make_unique<Burst>()),
+      shared_(*options.published),
+      rcu_(options.rcu) {
+  context_.ports = options.ports;
+}
+
+void Worker::run_queries() {
+  Burst& burst = *burst_;
+  if (burst.live == 0) return;
+  parse(context_, burst);
+  match(context_, burst);
+  answer_from_cache(context_, burst);
+  forward(context_, burst);
+}
+
+bool Worker::poll_port(std::uint8_t port) {
+  const WorkerPort& p = context_.ports[port];
+  std::array<rte_mbuf*, kBurst> packets;
+  const unsigned count = rte_eth_rx_burst(p.ethdev, p.queue, packets.data(), kBurst);
+  if (count == 0) return false;
+  Burst& burst = *burst_;
+  burst.queries = burst.answers = 0;
+  classify(context_, port, packets.data(), count, burst);
+  run_queries();
+  relay(context_, burst);
+  return true;
+}
+
+bool Worker::poll_handovers() {
+  std::array<void*, kBurst> packets;
+  const unsigned count = rte_ring_sc_dequeue_burst(context_.rings.handovers, packets.data(), kBurst, nullptr);
+  if (count == 0) return false;
+  Burst& burst = *burst_;
+  burst.queries = burst.answers = burst.live = 0;
+  for (unsigned i = 0; i < count; ++i)
+    classify_handover(context_, static_cast<rte_mbuf*>(packets[i]), burst);
+  relay(context_, burst);
+  return true;
+}
+
+bool Worker::poll_orders() {
+  std::array<void*, kBurst> packets;
+  const unsigned count = rte_ring_sc_dequeue_burst(context_.rings.orders, packets.data(), kBurst, nullptr);
+  if (count == 0) return false;
+  burst_->queries = burst_->answers = burst_->live = 0;
+  for (unsigned i = 0; i < count; ++i)
+    take_order(static_cast<rte_mbuf*>(packets[i]));
+  run_queries();
+  return true;
+}
+
+void Worker::take_order(rte_mbuf* packet) {
+  switch (message_of(packet).kind) {
+    case MessageKind::kTransmit:
+      ++context_.stats[Counter::from_mirror];
+      return transmit(context_, message_of(packet).port, packet, Counter::from_mirror);
+    case MessageKind::kQuery:
+      return take_stream_query(packet);
+    case MessageKind::kDecision:
+      return take_decision(context_, packet);
+    case MessageKind::kAnswer:
+      return take_answer(context_, packet);
+    case MessageKind::kFail:
+      return take_failure(context_, packet);
+    case MessageKind::kAsk:
+      return take_ask(context_, packet);
+    case MessageKind::kFlush:
+      return flush_cache(packet);
+    case MessageKind::kFrame:
+    case MessageKind::kMiss:
+    case MessageKind::kReply:
+      break;  // never sent this way
+  }
+  rte_pktmbuf_free(packet);
+}
+
+// A query that came over TCP takes the same way as all others, from the parser on.
+void Worker::take_stream_query(rte_mbuf* packet) {
+  const Message& message = message_of(packet);
+  Burst& burst = *burst_;
+  Query& q = burst.query[burst.queries];
+  ++context_.stats[Counter::queries_stream];
+  q.packet = packet;
+  q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  q.length = packet->data_len;
+  q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off);
+  q.port = 0;
+  q.transport = state::Transport::kStream;
+  q.ticket = message.ticket;
+  q.frame = {};
+  q.frame.source = message.client.address;
+  q.frame.source_port = message.client.port;
+  // A reload may have come between: the listener's endpoint is then another generation's, and may be gone.
+  if (message.generation != context_.snapshot->generation &&
+      message.endpoint >= context_.snapshot->endpoints.size()) {
+    return drop_query(context_, packet, QueryDrop::too_late);
+  }
+  q.endpoint = message.endpoint;
+  burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
+}
+
+void Worker::flush_cache(rte_mbuf* packet) {
+  if (packet->data_len == 0) {
+    context_.cache.flush();
+  } else {
+    dns::Name name;
+    const std::span<const std::uint8_t> wire(rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len);
+    if (dns::read_name(wire, name) != 0) context_.cache.flush(name);
+  }
+  rte_pktmbuf_free(packet);
+}
+
+bool Worker::turn(Now now) {
+  context_.now = now;
+  context_.view = shared_.view.load(std::memory_order_acquire);
+  context_.snapshot = context_.view->snapshot.get();
+  bool busy = false;
+  for (std::uint8_t port = 0; port < context_.ports.size(); ++port)
+    busy |= poll_port(port);
+  busy |= poll_orders();
+  busy |= poll_handovers();
+  if (now.us - wheel_turned_us_ >= kWheelUs) {
+    wheel_turned_us_ = now.us;
+    handle_timeouts(context_);
+    flush(context_);
+    publish_stats();
+    return busy;
+  }
+  if (busy) flush(context_);
+  return busy;
+}
+
+void Worker::publish_stats() {
+  Stats& stats = context_.stats;
+  stats.waiting = context_.pending.waiting();
+  stats.pending = context_.pending.open_slots();
+  stats.cache_entries = context_.cache.entries();
+  stats.cache_octets = context_.cache.octets();
+  stats[Counter::cache_evictions] = context_.cache.evictions();
+  stats.generation = context_.snapshot->generation;
+  published_stats_.publish(stats);
+}
+
+void Worker::run() {
+  const std::uint64_t hz = rte_get_tsc_hz();
+  // Microseconds from TSC by multiplication: 2^32 / (hz / 10^6), exact enough for a deadline.
+  const std::uint64_t scale = (std::uint64_t{1} << 32) / (hz / 1'000'000);
+  const auto to_us = [scale](std::uint64_t tsc) {
+    return static_cast<std::uint64_t>(static_cast<dns::Uint128>(tsc) * scale >> 32);
+  };
+  rte_rcu_qsbr_thread_register(rcu_, context_.worker);
+  rte_rcu_qsbr_thread_online(rcu_, context_.worker);
+  Stats& stats = context_.stats;
+  const std::uint64_t began = rte_rdtsc();
+  std::uint64_t before = began, busy_tsc = 0;
+  unsigned turns = 0;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const bool busy = turn({to_us(before)});
+    const std::uint64_t after = rte_rdtsc();
+    ++stats[Counter::loops];
+    if (busy) {
+      ++stats[Counter::busy_loops];
+      busy_tsc += after - before;
+    }
+    before = after;
+    if (++turns == kQuiescentTurns) {
+      turns = 0;
+      rte_rcu_qsbr_quiescent(rcu_, context_.worker);
+      stats[Counter::polled_us] = to_us(after - began);
+      stats[Counter::busy_us] = to_us(busy_tsc);
+    }
+  }
+  publish_stats();
+  rte_rcu_qsbr_thread_offline(rcu_, context_.worker);
+  rte_rcu_qsbr_thread_unregister(rcu_, context_.worker);
+}
+
+}  // namespace shunt
