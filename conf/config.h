@@ -1,5 +1,5 @@
 // The configuration as plain data: what shunt.toml said, checked, with defaults filled in. The comment beside each field is its
-// key in the file. Loaded by load.h, and immutable afterwards.
+// key in the file. Loaded by load.h, and immutable afterwards. A key whose only value in this version is its default has no field.
 #pragma once
 
 #include <array>
@@ -44,8 +44,6 @@ struct Limits {                                  // [limits]
   std::uint32_t drain_ms = 2000;                 // drain_ms
 };
 
-enum class Replies : std::uint8_t { kReflect, kRoute };
-
 struct Port {                                    // [[port]]
   std::string name;
   std::string device;                            // can't be reloaded
@@ -53,7 +51,6 @@ struct Port {                                    // [[port]]
   std::vector<IpAddress> gateways;
   std::string mirror;                            // "" is none; default "shunt-NAME" cut to 15 characters
   std::vector<std::pair<IpAddress, MacAddress>> neighbours;
-  Replies replies = Replies::kReflect;
   std::uint16_t vlan = 0;                        // 0: untagged
   std::uint16_t mtu = 1500;
   Position position;
@@ -74,12 +71,10 @@ struct Outbound {                                // [[outbound]]
   Position position;
 };
 
-enum class Protocol : std::uint8_t { kUdp, kTcp, kTls };
-enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
-enum class OnAllDown : std::uint8_t { kServfail, kStale, kDefault };
+enum class Policy : std::uint8_t { kRandom, kOrdered };
 
 struct TtlBounds {                               // ttl = {…}, seconds
-  std::uint32_t min = 0, max = 86400, stale = 86400, failure = 5;
+  std::uint32_t min = 0, max = 86400, failure = 5;
   friend bool operator==(const TtlBounds&, const TtlBounds&) = default;
 };
 
@@ -87,12 +82,9 @@ struct Upstream {                                // [[upstream]]
   std::string name;
   std::string outbound;                          // "": asked through the host's own network
   std::vector<SocketAddress> targets;
-  Protocol protocol = Protocol::kUdp;
   Policy policy = Policy::kRandom;
-  OnAllDown on_all_down = OnAllDown::kServfail;
-  std::string tls_name;
   std::uint32_t timeout_ms = 800;
-  std::string probe = ". NS";
+  std::string probe = ". NS";                    // NAME TYPE; both checked
   TtlBounds ttl;
   Position position;
 };

@@ -1,7 +1,9 @@
-// Reads shunt.toml: syntax, types, unknown keys, ranges; then everything that holds between its parts. All mistakes of a file
-// are found in one pass.
+// Reads shunt.toml: syntax, types, unknown keys, ranges; then everything that holds between its parts. All
+// mistakes of a file are found in one pass (but TOML's own syntax: there the first one ends the reading).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,9 +17,9 @@ namespace shunt::conf {
 struct Diagnostic {
   std::string file;
   Position position;
-  std::string message;     ///< what is wrong, and what would be right
-  std::string hint;        ///< the nearest known key or name; may be empty
-  std::string source_line; ///< the line it stands on; may be empty
+  std::string message;      ///< what is wrong, and what would be right
+  std::string hint;         ///< the nearest known key or name; may be empty
+  std::string source_line;  ///< the line it stands on; may be empty
 };
 
 /// "FILE:LINE:COLUMN: error: MESSAGE", the line, a caret under the column, and the hint.
@@ -25,13 +27,32 @@ std::string to_text(const Diagnostic& diagnostic, std::string_view severity = "e
 std::string to_text(const std::vector<Diagnostic>& diagnostics, std::string_view severity = "error");
 
 struct Loaded {
-  std::optional<Config> config;        ///< present where `errors` is empty
+  std::optional<Config> config;  ///< present where `errors` is empty
   std::vector<Diagnostic> errors;
+  std::vector<Diagnostic>
+      warnings;  ///< what is allowed and probably not meant; there with and without errors
 };
 
-/// Loads and checks the file at `path`, rule files included (they are parsed, and thrown away).
+/// Whether the rule files that a configuration names are read and checked too. A configuration from a source
+/// that is not trusted with the file system (a fuzzer) ignores them.
+enum class RuleFiles : std::uint8_t { kCheck, kIgnore };
+
+/// A configuration file is at most this large: rules by the million live in files of their own.
+inline constexpr std::size_t kMaxConfigOctets = 16u << 20;
+/// So many mistakes of one file are told; the rest is counted.
+inline constexpr std::size_t kMaxDiagnostics = 1000;
+
+/// Loads and checks the file at `path`, rule files included (they are parsed, and thrown away). Reads files,
+/// so not for a thread that must not wait.
 Loaded load_file(const std::string& path);
-/// The same for text that is already here; `path` names it in diagnostics and is the base of relative file names.
-Loaded load_text(std::string_view text, const std::string& path);
+/// The same for text that is already here; `path` names it in diagnostics and is the base of relative file
+/// names.
+Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files = RuleFiles::kCheck);
+
+/// What `memory` must at least hold: the cache, and for each worker its packets (kPacketOctetsPerWorker) and
+/// its pending queries (kOctetsPerPendingQuery each, waiters included). The check refuses less.
+std::uint64_t least_memory(const Dataplane& dataplane);
+inline constexpr std::uint64_t kPacketOctetsPerWorker = 32u << 20;
+inline constexpr std::uint64_t kOctetsPerPendingQuery = 1024;
 
 }  // namespace shunt::conf

@@ -1,0 +1,230 @@
+#include "conf/tables.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "conf/reader.h"
+#include "conf/values.h"
+
+namespace shunt::conf {
+namespace {
+
+constexpr std::int64_t kMostPending = 1 << 20;
+constexpr std::int64_t kMostInFlight = 1'000'000;
+/// A week, as peers cap TTLs (RFC 8767 section 4).
+constexpr std::int64_t kMostTtl = 604800;
+/// RFC 9520 section 3.2: failures are remembered for 1 s at least and 5 min at most.
+constexpr std::int64_t kMostFailureTtl = 300;
+/// Two tries fit into kMaxWaitMs.
+constexpr std::int64_t kMostTimeoutMs = kMaxWaitMs / 2;
+/// A core's number fits the affinity mask of the kernel's ordinary interface (CPU_SETSIZE).
+constexpr std::int64_t kMostCore = 1023;
+
+void read_dataplane(Reader& t, Dataplane& d) {
+  t.integers({"workers", "[1, 2]", Need::kRequired}, d.workers, 0, kMostCore);
+  t.integer({"control_core", "0"}, d.control_core, 0, kMostCore);
+  t.size({"memory", "\"512MiB\""}, d.memory);
+  t.size({"rules_memory", "\"4GiB\""}, d.rules_memory);
+  t.boolean({"hugepages", "true"}, d.hugepages);
+  t.size({"cache", "\"256MiB\""}, d.cache);
+  t.integer({"pending", "65536"}, d.pending, 64, kMostPending);
+  const Key eal{"eal", R"(["--log-level=lib.eal:debug"])"};
+  t.for_each_text(eal, [&](const toml::node&, std::string_view text) { d.eal.emplace_back(text); });
+}
+
+void read_limits(Reader& t, Limits& l) {
+  t.integer({"queries_per_client", "10000"}, l.queries_per_client, 1, kMostInFlight);
+  t.integer({"queries_per_upstream", "50000"}, l.queries_per_upstream, 1, kMostInFlight);
+  t.integer({"tcp_connections", "1000"}, l.tcp_connections, 1, 100'000);
+  t.integer({"tcp_connections_per_client", "50"}, l.tcp_connections_per_client, 1, 100'000);
+  t.integer({"tcp_queries_per_connection", "100"}, l.tcp_queries_per_connection, 1, 10'000);
+  t.integer({"tcp_idle_ms", "10000"}, l.tcp_idle_ms, 100, 3'600'000);
+  t.integer({"drain_ms", "2000"}, l.drain_ms, 0, 60'000);
+}
+
+void read_log(Reader& t, std::string& level) {
+  t.choice<std::string>({"level", "\"info\""}, level,
+                        {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}});
+  bool off = true;
+  t.choice<bool>({"queries", "\"off\""}, off, {{"off", true}}, {"json", "dnstap"});
+}
+
+void read_neighbours(Reader& t, Port& port) {
+  const Key key{"neighbours", R"({ "10.53.0.1" = "02:00:5e:00:00:01" })"};
+  t.for_each_entry(key, [&](std::string_view name, Position where, const toml::node& node,
+                            std::string_view text) {
+    const Result<IpAddress> address = parse_host(name);
+    const Result<MacAddress> mac = parse_station(text);
+    const std::string hint = fmt::format("for example: neighbours = {}", key.example);
+    if (!address)
+      t.error_at(where,
+                 fmt::format("{}: {} is not an address: {}", t.label(key), in_quotes(name), address.error()),
+                 hint);
+    if (!mac)
+      t.error(node,
+              fmt::format("{}: {} is not a MAC address: {}", t.label(key), in_quotes(text), mac.error()),
+              hint);
+    if (!address || !mac) return;
+    t.record_at(key, port.neighbours.size(), where);
+    port.neighbours.emplace_back(*address, *mac);
+  });
+}
+
+void read_port(Reader& t, Port& port) {
+  t.text({"device", R"("0000:3b:00.0" or "net_af_xdp0,iface=eth1")", Need::kRequired}, port.device,
+         check_device);
+  t.list<Prefix>({"addresses", R"(["10.53.0.53/24"])", Need::kRequired}, port.addresses,
+                 "an address with a prefix length", parse_port_address);
+  t.list<IpAddress>({"gateways", R"(["10.53.0.1"])"}, port.gateways, "an address", parse_host);
+  port.mirror = ("shunt-" + port.name).substr(0, 15);
+  t.text({"mirror", "\"shunt-lan\" (or \"\" for none)"}, port.mirror, check_interface);
+  read_neighbours(t, port);
+  bool reflect = true;
+  t.choice<bool>({"replies", "\"reflect\""}, reflect, {{"reflect", true}}, {"route"});
+  t.integer({"vlan", "100 (or 0 for untagged)"}, port.vlan, 0, 4094);
+  t.integer({"mtu", "1500"}, port.mtu, 1280, 1500);
+}
+
+void read_inbound(Reader& t, Inbound& inbound) {
+  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, inbound.addresses, "an address",
+                    parse_host);
+  t.list<Prefix>({"allow", R"(["10.0.0.0/8"])", Need::kRequired}, inbound.allow, "a prefix",
+                 parse_client_prefix);
+  t.name({"network", "\"prod\""}, inbound.network);
+  t.unavailable("tls", "leave it out: endpoints listen on UDP and TCP port 53");
+}
+
+void read_outbound(Reader& t, Outbound& outbound) {
+  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, outbound.addresses, "an address",
+                    parse_host);
+  // Below 1024 an answer could come to a port that means something else here, 53 above all.
+  t.range({"source_ports", "[1024, 65535]"}, outbound.first_port, outbound.last_port, 1024, 65535);
+}
+
+void read_ttl(Report& report, Places& places, const toml::table& table, std::size_t index,
+              const std::string& title, TtlBounds& ttl) {
+  Reader t(report, places, table, "ttl", index, title + ": ttl");
+  t.integer({"min", "0"}, ttl.min, 0, kMostTtl);
+  t.integer({"max", "86400"}, ttl.max, 0, kMostTtl);
+  t.integer({"failure", "5"}, ttl.failure, 1, kMostFailureTtl);
+  std::uint32_t stale = 0;
+  t.integer({"stale", "86400"}, stale, 0, kMostTtl);
+  if (const toml::node* node = table.get("stale"))
+    report.warning(position_of(node->source()),
+                   fmt::format("{}: ttl: stale has no effect in this version", title),
+                   "on_all_down = \"stale\", which it belongs to, is not available; leave it out");
+  t.finish();
+}
+
+void read_upstream(Reader& t, Upstream& upstream) {
+  t.name({"outbound", "\"to-onprem\""}, upstream.outbound);
+  t.list<SocketAddress>({"targets", R"(["192.168.1.53", "192.168.2.53:5353"])", Need::kRequired},
+                        upstream.targets, "an address, or an address with a port", parse_target);
+  bool only = true;
+  t.choice<bool>({"protocol", "\"udp\""}, only, {{"udp", true}}, {"tcp", "tls"});
+  t.choice<Policy>({"policy", "\"random\""}, upstream.policy,
+                   {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}}, {"fastest"});
+  t.choice<bool>({"on_all_down", "\"servfail\""}, only, {{"servfail", true}}, {"stale", "default"});
+  t.unavailable("tls_name", "leave it out: targets are asked over UDP, and over TCP for TCP clients");
+  t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
+  t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
+}
+
+void read_rules(Reader& t, RuleSet& set, const std::string& config_path) {
+  const Key list{"list", R"(["onprem.corp forward corp-dns"])"};
+  t.for_each_text(list, [&](const toml::node& node, std::string_view text) {
+    set.list.emplace_back(text);
+    set.list_positions.push_back(position_of(node.source()));
+  });
+  t.text({"file", "\"corp.rules\""}, set.file, check_not_empty);
+  if (!set.file.empty()) set.file = (std::filesystem::path(config_path).parent_path() / set.file).string();
+  t.text({"list_action", "\"block nxdomain\""}, set.list_action, check_not_empty);
+}
+
+void read_network(Reader& t, Network& network) {
+  t.list<Prefix>({"clients", R"(["10.1.0.0/16"])"}, network.clients, "a prefix", parse_client_prefix);
+  const Key rules{"rules", R"(["corp"])"};
+  t.for_each_text(rules, [&](const toml::node& node, std::string_view text) {
+    t.record(rules, network.rules.size(), node);
+    network.rules.emplace_back(text);
+  });
+  t.name({"default", "\"internet\""}, network.default_upstream);
+  t.boolean({"autodefined", "true"}, network.autodefined);
+}
+
+/// The tables of the file's top level.
+class Root {
+ public:
+  Root(const toml::table& root, Report& report, Places& places)
+      : report_(report), places_(places), keys_(report, places, root, "", 0, "top level") {}
+
+  /// [KIND]
+  template <typename Read>
+  void single(std::string_view kind, const Read& read) {
+    const toml::table* table = keys_.single_table(kind);
+    if (table == nullptr) return;
+    Reader t(report_, places_, *table, kind, 0, fmt::format("[{}]", kind));
+    read(t);
+    t.finish();
+  }
+
+  /// [[KIND]], each with a name; `read` gets its reader and its place in `into`.
+  template <typename T, typename Read>
+  void each(std::string_view kind, std::vector<T>& into, const Read& read) {
+    for (const toml::table* table : keys_.table_list(kind)) {
+      T& item = into.emplace_back();
+      Reader t(report_, places_, *table, kind, into.size() - 1, fmt::format("[[{}]]", kind));
+      item.position = t.position();
+      t.name({"name", "\"some-name\"", Need::kRequired}, item.name);
+      if (!item.name.empty()) t.set_title(fmt::format("[[{}]] {}", kind, in_quotes(item.name)));
+      read(t, item);
+      t.finish();
+    }
+  }
+
+  void unavailable(std::string_view key, std::string_view instead) { keys_.unavailable(key, instead); }
+  void finish() { keys_.finish(); }
+
+ private:
+  Report& report_;
+  Places& places_;
+  Reader keys_;
+};
+
+}  // namespace
+
+void read_tables(const toml::table& root_table, Report& report, Places& places, Config& config) {
+  Root root(root_table, report, places);
+  root.single("dataplane", [&](Reader& t) { read_dataplane(t, config.dataplane); });
+  root.single("control", [&](Reader& t) {
+    t.text({"socket", "\"/run/shunt/control.sock\""}, config.control_socket, check_socket);
+  });
+  root.single("mirror", [&](Reader& t) {
+    t.text({"namespace", "\"shunt\" (or \"\" for the host's own)"}, config.mirror_namespace, check_namespace);
+  });
+  root.single("limits", [&](Reader& t) { read_limits(t, config.limits); });
+  root.single("metrics", [&](Reader& t) {
+    std::pair<IpAddress, std::uint16_t> listen;
+    t.value<std::pair<IpAddress, std::uint16_t>>({"listen", "\"127.0.0.1:9153\""}, listen,
+                                                 "an address with a port", parse_listen);
+    if (listen.second != 0) config.metrics = listen;
+  });
+  root.single("log", [&](Reader& t) { read_log(t, config.log_level); });
+
+  root.each("port", config.ports, read_port);
+  root.each("inbound", config.inbounds, read_inbound);
+  root.each("outbound", config.outbounds, read_outbound);
+  root.each("upstream", config.upstreams, [&](Reader& t, Upstream& u) {
+    read_upstream(t, u);
+    const std::size_t index = config.upstreams.size() - 1;
+    if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, failure = 5 }"}))
+      read_ttl(report, places, *ttl, index, fmt::format("[[upstream]] {}", in_quotes(u.name)), u.ttl);
+  });
+  root.each("rules", config.rule_sets, [&](Reader& t, RuleSet& set) { read_rules(t, set, config.path); });
+  root.each("network", config.networks, read_network);
+  root.unavailable("zone", "leave it out: let a rule forward the zone's name to a server that holds it");
+  root.finish();
+}
+
+}  // namespace shunt::conf

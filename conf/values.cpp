@@ -1,0 +1,213 @@
+#include "conf/values.h"
+
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+
+#include "conf/reader.h"
+#include "dataplane/dns/name.h"
+
+// Last: it defines true and false as macros.
+#include <ldns/rr.h>
+
+namespace shunt::conf {
+namespace {
+
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/// "3b:00.0" or "0000:3b:00.0", as a pattern: x is a hexadecimal digit, 7 an octal one.
+bool is_pci(std::string_view text) {
+  const auto like = [text](std::string_view pattern) {
+    if (text.size() != pattern.size()) return false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const bool fits = pattern[i] == 'x'   ? is_hex(text[i])
+                        : pattern[i] == '7' ? text[i] >= '0' && text[i] <= '7'
+                                            : text[i] == pattern[i];
+      if (!fits) return false;
+    }
+    return true;
+  };
+  return like("xx:xx.7") || like("xxxx:xx:xx.7");
+}
+
+std::string_view without_arguments(std::string_view device) {
+  return device.substr(0, device.find(','));
+}
+
+bool is_unspecified(const IpAddress& a) {
+  static constexpr std::uint8_t kZero[16] = {};
+  return a.is_v4() ? std::memcmp(a.v4_octets(), kZero, 4) == 0 : std::memcmp(a.octets.data(), kZero, 16) == 0;
+}
+
+bool is_multicast(const IpAddress& a) {
+  return a.is_v4() ? a.v4_octets()[0] >> 4 == 0xe : a.octets[0] == 0xff;
+}
+
+bool is_broadcast(const IpAddress& a) {
+  static constexpr std::uint8_t kOnes[4] = {0xff, 0xff, 0xff, 0xff};
+  return a.is_v4() && std::memcmp(a.v4_octets(), kOnes, 4) == 0;
+}
+
+std::string what_is_not_a_host(const IpAddress& a) {
+  if (is_unspecified(a)) return "that is no host's address";
+  if (is_multicast(a)) return "that is a multicast address";
+  if (is_broadcast(a)) return "that is the broadcast address";
+  return {};
+}
+
+/// The address with the host bits of its prefix all zeros or all ones.
+IpAddress with_host_bits(const Prefix& p, bool ones) {
+  IpAddress a = p.address;
+  for (unsigned bit = p.length; bit < 128; ++bit) {
+    const auto mask = static_cast<std::uint8_t>(0x80u >> (bit % 8));
+    a.octets[bit / 8] =
+        static_cast<std::uint8_t>(ones ? a.octets[bit / 8] | mask : a.octets[bit / 8] & ~mask);
+  }
+  return a;
+}
+
+}  // namespace
+
+std::string check_not_empty(std::string_view text) {
+  return text.empty() ? "it is empty" : "";
+}
+
+std::string check_device(std::string_view text) {
+  const std::string_view device = without_arguments(text);
+  if (text.size() > 512) return "it is longer than 512 characters";
+  if (is_pci(device)) return {};
+  const bool is_virtual = device.starts_with("net_") || device.starts_with("eth_");
+  if (is_virtual && device.size() > 4 && device.size() < 64 && check_name(device).empty()) return {};
+  if (!device.empty() && check_interface(device).empty() && !is_virtual)
+    return fmt::format(
+        "it is neither a PCI address nor a DPDK virtual device; for a kernel interface write "
+        "\"net_af_xdp0,iface={0}\" or \"net_af_packet0,iface={0}\"",
+        device);
+  return "it is neither a PCI address (\"0000:3b:00.0\") nor a DPDK virtual device "
+         "(\"net_af_xdp0,iface=eth1\")";
+}
+
+std::string device_identity(std::string_view device) {
+  std::string identity(without_arguments(device));
+  if (!is_pci(identity)) return identity;
+  if (identity.size() == std::strlen("3b:00.0")) identity = "0000:" + identity;
+  std::transform(identity.begin(), identity.end(), identity.begin(),
+                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return identity;
+}
+
+std::string check_interface(std::string_view text) {
+  if (text.empty()) return {};
+  if (text.size() > 15)
+    return fmt::format("it has {} characters, an interface's name has at most 15", text.size());
+  if (text == "." || text == "..") return "that can't name an interface";
+  return check_name(text);
+}
+
+std::string check_namespace(std::string_view text) {
+  if (text.empty()) return {};
+  if (text == "." || text == "..") return "that can't name a network namespace";
+  return check_name(text);
+}
+
+std::string check_socket(std::string_view text) {
+  if (!text.starts_with('/')) return "it must be an absolute path";
+  constexpr std::size_t kMost = sizeof(sockaddr_un::sun_path) - 1;
+  if (text.size() > kMost)
+    return fmt::format("it has {} octets, a socket's path has at most {}", text.size(), kMost);
+  return {};
+}
+
+std::string check_probe(std::string_view text) {
+  const std::size_t space = text.find_first_of(" \t");
+  const std::size_t behind = text.find_first_not_of(" \t", space);
+  if (space == 0 || space == std::string_view::npos || behind == std::string_view::npos)
+    return "a name and a type are needed";
+  const std::string_view name = text.substr(0, space);
+  const std::string type(text.substr(behind));
+  if (const auto parsed = dns::parse_name(name); !parsed)
+    return fmt::format("{} is not a name: {}", in_quotes(name), parsed.error());
+  const ldns_rr_type known = ldns_get_rr_type_by_name(type.c_str());
+  // Meta types and transfers (RFC 6895 section 3.1) are no questions for a health check.
+  if (known == 0) return fmt::format("{} is not a record type", in_quotes(type));
+  if (known == LDNS_RR_TYPE_OPT || (known >= 128 && known <= 255))
+    return fmt::format("{} can't be asked for here", in_quotes(type));
+  return {};
+}
+
+Result<Prefix> parse_port_address(std::string_view text) {
+  if (text.find('/') == std::string_view::npos) return Failure("its prefix length is missing");
+  Result<Prefix> p = Prefix::parse_interface(text);
+  if (!p) return p;
+  if (std::string why = what_is_not_a_host(p->address); !why.empty()) return Failure(std::move(why));
+  if (is_loopback(p->address)) return Failure("that is a loopback address");
+  const unsigned bits = p->is_v4() ? p->length - 96u : p->length;
+  if (bits == 0) return Failure("a prefix length of 0 would make the whole world on-link");
+  if (p->is_v4() && bits < 31) {
+    if (p->address == with_host_bits(*p, false))
+      return Failure("that is the network's own address, no host's");
+    if (p->address == with_host_bits(*p, true)) return Failure("that is the network's broadcast address");
+  }
+  return p;
+}
+
+Prefix network_of(const Prefix& interface_address) {
+  return {with_host_bits(interface_address, false), interface_address.length};
+}
+
+Result<Prefix> parse_client_prefix(std::string_view text) {
+  Result<Prefix> p = Prefix::parse(text);
+  if (p) return p;
+  if (const Result<Prefix> with_host = Prefix::parse_interface(text))
+    return Failure(
+        fmt::format("bits behind the prefix are set, the network is {}", network_of(*with_host).to_string()));
+  return p;
+}
+
+Result<IpAddress> parse_host(std::string_view text) {
+  Result<IpAddress> a = IpAddress::parse(text);
+  if (!a) return a;
+  if (std::string why = what_is_not_a_host(*a); !why.empty()) return Failure(std::move(why));
+  return a;
+}
+
+Result<SocketAddress> parse_target(std::string_view text) {
+  Result<SocketAddress> a = SocketAddress::parse(text, kDnsPort);
+  if (!a) return a;
+  if (std::string why = what_is_not_a_host(a->address); !why.empty()) return Failure(std::move(why));
+  if (a->port == 0) return Failure("port 0 can't be asked");
+  return a;
+}
+
+Result<std::pair<IpAddress, std::uint16_t>> parse_listen(std::string_view text) {
+  const Result<SocketAddress> a = SocketAddress::parse(text, 0);
+  if (!a) return Failure(a.error());
+  if (a->port == 0) return Failure("its port is missing");
+  return std::pair(a->address, a->port);
+}
+
+Result<MacAddress> parse_station(std::string_view text) {
+  Result<MacAddress> mac = MacAddress::parse(text);
+  if (!mac) return mac;
+  if ((mac->octets[0] & 1) != 0) return Failure("that is a group address");
+  if (mac->octets == MacAddress{}.octets) return Failure("that is no station's address");
+  return mac;
+}
+
+bool is_loopback(const IpAddress& a) {
+  static constexpr std::uint8_t kOne[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return a.is_v4() ? a.v4_octets()[0] == 127 : std::memcmp(a.octets.data(), kOne, 16) == 0;
+}
+
+bool is_link_local(const IpAddress& a) {
+  if (a.is_v4()) return a.v4_octets()[0] == 169 && a.v4_octets()[1] == 254;
+  return a.octets[0] == 0xfe && (a.octets[1] & 0xc0) == 0x80;
+}
+
+}  // namespace shunt::conf
