@@ -9,28 +9,20 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "control/net/interface.h"
 #include "control/net/netns.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/result.h"
 
 namespace shunt::control {
 
-/// What of a mirror a reload may change.
-struct MirrorSettings {
-  std::uint16_t mtu = 1500;
-  std::vector<Prefix> addresses;    ///< interface form: host bits kept
-  std::vector<IpAddress> gateways;  ///< default routes, one per family; need not be on a prefix of ours
-  std::vector<std::pair<IpAddress, MacAddress>> neighbours;  ///< fixed ones, kept as permanent entries
-};
-
-/// Frames that were lost at the mirror, since it was made.
+/// Frames through a mirror, since it was made.
 struct MirrorStats {
   std::uint64_t to_kernel = 0;          ///< written
   std::uint64_t to_kernel_dropped = 0;  ///< refused by the kernel: too short, no buffer, interface taken down
   std::uint64_t from_kernel = 0;        ///< handed to the callback
+  bool gone = false;                    ///< somebody deleted the interface: nothing passes any more
 };
 
 /// Belongs to the thread that runs the io_context. The interface goes with the object, and with the process.
@@ -44,7 +36,7 @@ class Mirror {
   /// user beforehand, is taken over), gives it `settings` and brings it up, with carrier. An error leaves
   /// nothing behind.
   static Result<Mirror> open(asio::io_context& loop, const Namespace& where, const std::string& name,
-                             const MacAddress& mac, const MirrorSettings& settings, OnFrame on_frame);
+                             const MacAddress& mac, const InterfaceSettings& settings, OnFrame on_frame);
   ~Mirror();
   Mirror(Mirror&&) noexcept;
   Mirror& operator=(Mirror&&) noexcept;
@@ -61,7 +53,7 @@ class Mirror {
 
   /// On reload: adds what is new, then removes what is gone; what stays is not touched. After an error all is
   /// as before. Addresses and routes that others put on the interface are left alone.
-  Result<void> update(const MirrorSettings& settings);
+  Result<void> update(const InterfaceSettings& settings);
 
   const MirrorStats& stats() const;
 

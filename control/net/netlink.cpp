@@ -106,6 +106,12 @@ std::optional<std::uint32_t> NetlinkAttributes::u32(int type) const {
   return mnl_attr_get_u32(attribute);
 }
 
+std::optional<std::uint8_t> NetlinkAttributes::u8(int type) const {
+  const nlattr* attribute = find(type);
+  if (attribute == nullptr || mnl_attr_get_payload_len(attribute) != 1) return std::nullopt;
+  return mnl_attr_get_u8(attribute);
+}
+
 std::optional<IpAddress> NetlinkAttributes::address(int type) const {
   const nlattr* attribute = find(type);
   if (attribute == nullptr) return std::nullopt;

@@ -60,6 +60,7 @@ class NetlinkAttributes {
   NetlinkAttributes(const nlmsghdr& message, std::size_t header_size);
   /// nullopt also where the length does not fit the type.
   std::optional<std::uint32_t> u32(int type) const;
+  std::optional<std::uint8_t> u8(int type) const;
   std::optional<IpAddress> address(int type) const;
   std::optional<MacAddress> mac(int type) const;
   std::string text(int type) const;
