@@ -7,13 +7,13 @@
 namespace shunt::rules {
 
 enum class Action : std::uint8_t {
-  kForward,        ///< to the upstream whose handle is `argument`
-  kSystem,         ///< as if no rule matched
+  kForward,  ///< to the upstream whose handle is `argument`
+  kSystem,   ///< as if no rule matched
   kBlockNxdomain,
   kBlockNodata,
   kBlockRefused,
   kBlockDrop,
-  kAnswer,         ///< records `argument` of the rule set
+  kAnswer,  ///< records `argument` of the rule set
 };
 
 /// What a rule's name covers. The values order rules of one name: the higher wins.

@@ -1,13 +1,19 @@
 // A rule set: an immutable suffix trie, read by all workers without locks.
 //
-// Nodes are name suffixes, empty non-terminals included; the edges of all nodes live in one hash table, keyed by
-// the suffix's chain hash (dns/name.h). A lookup walks from the top label down until an edge is missing and
-// remembers the last node with a rule that covers the name; a burst walks level by level, prefetching the next
-// level's table lines for all its names. The hash only proposes: the winning suffix is compared octet by octet with
-// the rule's name, and where that fails (a 64-bit collision) a slow exact walk decides.
+// Nodes are name suffixes, empty non-terminals included. They need no links: a node is found by its suffix's
+// chain hash (dns/name.h) in one table of buckets, each a cache line of eight nodes. A lookup walks from the
+// top label down until a node is missing or has no children, and remembers the last node with a rule that
+// covers the name; a burst walks level by level, prefetching the next level's bucket for all its names.
 //
-// Memory: an edge table of 16-octet entries at most half full... see bench/README for octets per rule.
-// Threads: build on one thread, then share freely. Needs no DPDK.
+// A hash only proposes. The table keeps 32 bits of it as a tag, and the winning rule's name is compared with
+// the query's octet by octet. Where two nodes could be taken for each other, the one that would be found
+// first is marked ambiguous while building; a lookup that meets such a node, or whose winner is not the
+// name's, walks again and compares every node on the way. (That suffices: a wrong node that is not marked
+// stands where the name's own suffix is no node, so that nothing true lies below it, and what was found above
+// it is right.)
+//
+// Memory: 13 octets a node (a rule's name, and each empty non-terminal), 16 a rule, and its name; see
+// bench/README. Threads: built on one thread, then shared freely. Needs no DPDK.
 #pragma once
 
 #include <cstddef>
@@ -20,12 +26,19 @@
 
 #include "dataplane/base/limits.h"
 #include "dataplane/dns/name.h"
+#include "dataplane/rules/mapped_array.h"
 #include "dataplane/rules/rule.h"
 
 namespace shunt::rules {
 
-/// The records of an `answer` rule: all lines for one name. `wire` holds whole records in wire format whose owner
-/// is the pointer 0xc00c (the question), `count` of them, of one type each group.
+/// The most that the records of one type in an Answer take, so that they fit a message (kMaxMessage) with the
+/// longest question and an OPT record.
+inline constexpr std::size_t kMaxAnswerOctets = 1152;
+/// Rules of one set: what a node's reference holds.
+inline constexpr std::size_t kMaxRules = (std::size_t{1} << 27) - 1;
+
+/// The records of an `answer` rule: all lines for one name. `wire` holds whole records in wire format whose
+/// owner is the pointer 0xc00c (the question), `count` of them, of one type each group.
 struct AnswerGroup {
   std::uint16_t type;
   std::uint16_t count;
@@ -46,26 +59,89 @@ class RuleSet {
   /// `hashes[d * stride]` is the hash of `name`'s last d labels.
   Match find(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride = 1) const;
 
-  /// `count` <= kBurst names at once: names[i], and hashes[d * kBurst + i] for their suffixes; skips null names.
-  /// best[i] is replaced where this set's match has a higher precedence (so earlier sets win ties); its `set`
-  /// becomes `position`.
+  /// `count` <= kBurst names at once: names[i], and hashes[d * kBurst + i] for their suffixes; skips null
+  /// names. best[i] is replaced where this set's match has a higher precedence (so earlier sets win ties);
+  /// its `set` becomes `position`.
   void find_burst(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
                   std::uint8_t position, Match* best) const;
 
   /// Every rule that covers `name`, best first: for `explain`.
   std::vector<RuleIndex> find_all(const dns::Name& name) const;
 
-  const Rule& rule(RuleIndex i) const { return rules_[i]; }
+  const Rule& rule(RuleIndex i) const { return records_[i].rule; }
   const Answer& answer(std::uint32_t i) const { return answers_[i]; }
   /// The rule's name in wire format, lower case.
   std::span<const std::uint8_t> name(RuleIndex i) const;
-  std::size_t size() const { return rules_.size(); }
+  std::size_t size() const { return records_.size(); }
+  /// Nodes of the trie, the root not counted: at least one for each name.
+  std::size_t nodes() const { return nodes_; }
   std::size_t memory_octets() const;
 
  private:
   friend class RuleSetBuilder;
-  // The owner of this file lays this out.
-  std::vector<Rule> rules_;
+
+  /// A rule and where its name starts in names_, so that what a match needs shares a cache line.
+  struct Record {
+    Rule rule;
+    std::uint32_t name;
+  };
+  static_assert(sizeof(Record) == 16);
+
+  /// Node word: bits 0 to 2 the kind, bit 3 "has children", bit 4 "ambiguous", bits 5 to 31 a reference: the
+  /// node's rule; for kSeveral an index into several_; for kEmpty any rule below. No node is 0.
+  using Node = std::uint32_t;
+  enum Kind : Node { kEmpty = 1, kSuffixOnly = 2, kBelowOnly = 3, kExactOnly = 4, kSeveral = 5 };
+  static constexpr Node kKindMask = 7, kChildren = 8, kAmbiguous = 16;
+  static constexpr unsigned kReferenceShift = 5;
+  static constexpr unsigned kSlots = 8;
+  static constexpr unsigned kNodesPerBucket = 5;  ///< on average: full buckets are rare, and none is wasted
+
+  /// Slots fill in order; a full bucket is continued in the next.
+  struct alignas(kCacheLine) Bucket {
+    std::uint32_t tags[kSlots];  ///< 0: empty
+    Node nodes[kSlots];
+  };
+  static_assert(sizeof(Bucket) == kCacheLine);
+
+  /// The rules of a node that has more than one, by Cover.
+  struct Several {
+    RuleIndex rules[3];
+  };
+
+  static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash) | 1u; }
+  static std::uint32_t reference(Node node) { return node >> kReferenceShift; }
+  /// Has the node a rule for a name that ends here (`whole`), or goes on below?
+  static bool applies(Node node, bool whole) {
+    constexpr unsigned kWhole = 1u << kSuffixOnly | 1u << kExactOnly | 1u << kSeveral;
+    constexpr unsigned kDeeper = 1u << kSuffixOnly | 1u << kBelowOnly | 1u << kSeveral;
+    return ((whole ? kWhole : kDeeper) >> (node & kKindMask) & 1u) != 0;
+  }
+  std::size_t home(std::uint64_t hash) const {
+    return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * buckets_.size() >> 64);
+  }
+  std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets_.size() ? 0 : bucket + 1; }
+  /// The first node with this tag from `bucket` on, or 0.
+  Node probe(std::size_t bucket, std::uint32_t tag) const;
+  /// The node of `name`'s last `labels` labels, whose hash is `hash`, or 0.
+  Node probe_exact(std::uint64_t hash, const dns::Name& name, unsigned labels) const;
+  /// A rule of the node; for an empty one, of a node below.
+  RuleIndex any_rule(Node node) const;
+  /// Its rules by cover.
+  Several rules_of(Node node) const;
+  /// The rule of `node`, which applies at `labels`, for a name that has `of` labels.
+  Match match(Node node, unsigned labels, unsigned of) const;
+  /// Are `name`'s last `labels` labels those of the rule's name, octet by octet?
+  bool rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labels) const;
+  Match find_exact(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const;
+  void insert(std::uint64_t hash, Node node);
+
+  dns::HashKey key_;
+  Node root_ = kEmpty;
+  std::size_t nodes_ = 0;
+  MappedArray<Bucket> buckets_;
+  MappedArray<Record> records_;
+  MappedArray<std::uint8_t> names_;  ///< end to end, with room for a wide load behind the last
+  MappedArray<Several> several_;
   std::vector<Answer> answers_;
 };
 

@@ -1,1 +1,255 @@
 #include "dataplane/rules/trie_builder.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace shunt::rules {
+namespace {
+
+constexpr std::size_t kFirstSlots = 64;
+/// Wide compares read behind the last name.
+constexpr std::size_t kNamePadding = 16;
+/// Owner, type, class, TTL and RDLENGTH in front of an answer's RDATA.
+constexpr std::size_t kRecordHeader = 12;
+
+std::vector<std::uint8_t> make_record(std::uint16_t type, std::uint32_t ttl,
+                                      std::span<const std::uint8_t> rdata) {
+  std::vector<std::uint8_t> record(kRecordHeader + rdata.size());
+  record[0] = 0xc0;  // the owner is the question's name (RFC 1035 section 4.1.4)
+  record[1] = static_cast<std::uint8_t>(dns::kHeaderSize);
+  store_be16(&record[2], type);
+  store_be16(&record[4], dns::kClassIn);
+  store_be32(&record[6], ttl);
+  store_be16(&record[10], static_cast<std::uint16_t>(rdata.size()));
+  std::copy(rdata.begin(), rdata.end(), record.begin() + kRecordHeader);
+  return record;
+}
+
+/// Does `group` hold a record with `record`'s RDATA? TTLs don't count.
+bool has_rdata(const AnswerGroup& group, std::span<const std::uint8_t> record) {
+  const auto wanted = record.subspan(kRecordHeader);
+  for (std::size_t at = 0; at < group.wire.size();) {
+    const std::size_t size = load_be16(&group.wire[at + 10]);
+    const std::span<const std::uint8_t> rdata{group.wire.data() + at + kRecordHeader, size};
+    if (std::equal(rdata.begin(), rdata.end(), wanted.begin(), wanted.end())) return true;
+    at += kRecordHeader + size;
+  }
+  return false;
+}
+
+}  // namespace
+
+RuleSetBuilder::RuleSetBuilder(const dns::HashKey& key) : key_(key) {
+  start();
+}
+
+void RuleSetBuilder::start() {
+  set_ = std::make_unique<RuleSet>();
+  set_->key_ = key_;
+  slots_ = {};
+  slots_.append_zeros(kFirstSlots);
+  used_ = 0;
+  single_answers_.clear();
+  shared_.clear();
+}
+
+void RuleSetBuilder::reserve(std::size_t rules) {
+  rules = std::min(rules, kMaxRules);
+  set_->records_.reserve(rules);
+  const std::size_t slots = rules + rules / 2;
+  if (slots > slots_.size()) grow(slots);
+}
+
+std::size_t RuleSetBuilder::home(std::uint64_t hash) const {
+  return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * slots_.size() >> 64);
+}
+
+bool RuleSetBuilder::slot_has_name(const Slot& slot, const dns::Name& name, unsigned labels) const {
+  return slot.labels == labels && set_->rule_has_name(set_->any_rule(slot.node), name, labels);
+}
+
+RuleSetBuilder::Slot* RuleSetBuilder::find_slot(std::uint64_t hash, const dns::Name& name, unsigned labels) {
+  for (std::size_t i = home(hash);; i = i + 1 == slots_.size() ? 0 : i + 1) {
+    Slot& slot = slots_[i];
+    if (slot.node == 0) return nullptr;
+    if (slot.hash == hash && slot_has_name(slot, name, labels)) return &slot;
+  }
+}
+
+void RuleSetBuilder::place(const Slot& slot) {
+  std::size_t i = home(slot.hash);
+  while (slots_[i].node != 0)
+    i = i + 1 == slots_.size() ? 0 : i + 1;
+  slots_[i] = slot;
+}
+
+void RuleSetBuilder::make_room(std::size_t more) {
+  // Three quarters full at most.
+  if ((used_ + more) * 4 <= slots_.size() * 3) return;
+  grow(std::max(slots_.size() * 2, (used_ + more) * 2));
+}
+
+void RuleSetBuilder::grow(std::size_t slots) {
+  MappedArray<Slot> old;
+  old.append_zeros(slots);
+  slots_.swap(old);
+  for (std::size_t i = 0; i < old.size(); ++i)
+    if (old[i].node != 0) place(old[i]);
+}
+
+RuleSetBuilder::Node* RuleSetBuilder::find_node(const dns::Name& name) {
+  dns::hash_suffixes(key_, name, hashes_.data());
+  if (name.labels == 0) return &set_->root_;
+  Slot* const slot = find_slot(hashes_[name.labels], name, name.labels);
+  return slot == nullptr ? nullptr : &slot->node;
+}
+
+RuleIndex RuleSetBuilder::rule_at(const Node* node, Cover cover) const {
+  return node == nullptr ? kNoRule : set_->rules_of(*node).rules[static_cast<unsigned>(cover)];
+}
+
+const Rule* RuleSetBuilder::find(const dns::Name& name, Cover cover) {
+  const RuleIndex rule = rule_at(find_node(name), cover);
+  return rule == kNoRule ? nullptr : &set_->records_[rule].rule;
+}
+
+RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex rule) {
+  RuleSet::Several rules = set_->rules_of(node);
+  const bool first = std::ranges::all_of(rules.rules, [](RuleIndex r) { return r == kNoRule; });
+  rules.rules[static_cast<unsigned>(cover)] = rule;
+  const Node flags = node & RuleSet::kChildren;
+  if (first)
+    return flags | rule << RuleSet::kReferenceShift | (RuleSet::kSuffixOnly + static_cast<unsigned>(cover));
+  if ((node & RuleSet::kKindMask) == RuleSet::kSeveral) {
+    set_->several_[RuleSet::reference(node)] = rules;
+    return node;
+  }
+  set_->several_.push_back(rules);
+  const auto index = static_cast<Node>(set_->several_.size() - 1);
+  return flags | index << RuleSet::kReferenceShift | RuleSet::kSeveral;
+}
+
+RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
+                                 std::uint32_t line, Node* node) {
+  const std::size_t rules = set_->records_.size();
+  if (rules >= kMaxRules) throw std::length_error("more rules than one rule set can hold");
+  const std::size_t start = set_->names_.size();
+  if (start + name.length > std::numeric_limits<std::uint32_t>::max())
+    throw std::length_error("more than 4 GiB of names in one rule set");
+
+  const auto index = static_cast<RuleIndex>(rules);
+  set_->names_.make_room(name.length + kNamePadding);
+  set_->names_.append(name.wire.data(), name.length);
+  const Rule rule{
+      .action = action, .cover = cover, .labels = name.labels, .argument = argument, .line = line};
+  set_->records_.push_back({rule, static_cast<std::uint32_t>(start)});
+  if (node != nullptr) {
+    *node = attach(*node, cover, index);
+  } else {
+    insert_path(name, attach(RuleSet::kEmpty, cover, index));
+  }
+  return index;
+}
+
+void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
+  make_room(name.labels);
+  unsigned d = name.labels;
+  place({hashes_[d], node, d});
+  ++used_;
+  // Up to the first suffix that is a node already: all above it are.
+  const Node empty = (node & ~RuleSet::kKindMask) | RuleSet::kEmpty | RuleSet::kChildren;
+  while (--d > 0) {
+    Slot* const parent = find_slot(hashes_[d], name, d);
+    if (parent != nullptr) {
+      parent->node |= RuleSet::kChildren;
+      break;
+    }
+    place({hashes_[d], empty, d});
+    ++used_;
+  }
+  set_->root_ |= RuleSet::kChildren;
+}
+
+RuleSetBuilder::Added RuleSetBuilder::add(const dns::Name& name, Cover cover, Action action,
+                                          std::uint32_t argument, std::uint32_t line,
+                                          std::uint32_t* other_line) {
+  Node* const node = find_node(name);
+  const RuleIndex earlier = rule_at(node, cover);
+  if (earlier != kNoRule) {
+    if (other_line != nullptr) *other_line = set_->records_[earlier].rule.line;
+    return Added::kDuplicate;
+  }
+  append(name, cover, action, argument, line, node);
+  return Added::kNew;
+}
+
+RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover cover, std::uint16_t type,
+                                                 std::uint32_t ttl, std::span<const std::uint8_t> rdata,
+                                                 std::uint32_t line, std::uint32_t* other_line) {
+  if (kRecordHeader + rdata.size() > kMaxAnswerOctets) {
+    if (other_line != nullptr) *other_line = line;
+    return Added::kTooLarge;
+  }
+  const std::vector<std::uint8_t> record = make_record(type, ttl, rdata);
+  Node* const node = find_node(name);
+  const RuleIndex earlier = rule_at(node, cover);
+  if (earlier != kNoRule) {
+    Rule& rule = set_->records_[earlier].rule;
+    if (other_line != nullptr) *other_line = rule.line;
+    return rule.action == Action::kAnswer ? merge(rule, type, record) : Added::kDuplicate;
+  }
+  const auto next = static_cast<std::uint32_t>(set_->answers_.size());
+  const auto [single, fresh] = single_answers_.try_emplace(std::string(record.begin(), record.end()), next);
+  if (fresh) {
+    set_->answers_.push_back(Answer{{AnswerGroup{type, 1, record}}});
+    shared_.insert(next);
+  }
+  append(name, cover, Action::kAnswer, single->second, line, node);
+  return Added::kNew;
+}
+
+RuleSetBuilder::Added RuleSetBuilder::merge(Rule& rule, std::uint16_t type,
+                                            std::span<const std::uint8_t> record) {
+  constexpr auto kCname = static_cast<std::uint16_t>(dns::Type::kCname);
+  {
+    const Answer& answer = set_->answers_[rule.argument];
+    const AnswerGroup* const group = answer.find(type);
+    if (group != nullptr && has_rdata(*group, record)) return Added::kDuplicate;
+    if (type == kCname || answer.find(kCname) != nullptr) return Added::kCnameConflict;
+    if (group != nullptr && group->wire.size() + record.size() > kMaxAnswerOctets) return Added::kTooLarge;
+  }
+  if (shared_.contains(rule.argument)) {
+    Answer copy = set_->answers_[rule.argument];
+    set_->answers_.push_back(std::move(copy));
+    rule.argument = static_cast<std::uint32_t>(set_->answers_.size() - 1);
+  }
+  std::vector<AnswerGroup>& groups = set_->answers_[rule.argument].groups;
+  const auto same = std::ranges::find(groups, type, &AnswerGroup::type);
+  if (same == groups.end()) {
+    groups.push_back({type, 1, {record.begin(), record.end()}});
+  } else {
+    same->wire.insert(same->wire.end(), record.begin(), record.end());
+    ++same->count;
+  }
+  return Added::kMerged;
+}
+
+std::unique_ptr<const RuleSet> RuleSetBuilder::build() {
+  RuleSet& set = *set_;
+  set.nodes_ = used_;
+  const std::size_t buckets = used_ < RuleSet::kSlots ? 1 : used_ / RuleSet::kNodesPerBucket + 1;
+  set.buckets_.append_zeros(buckets);
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].node != 0) set.insert(slots_[i].hash, slots_[i].node);
+  set.names_.append_zeros(kNamePadding);
+  set.names_.shrink();
+  set.records_.shrink();
+  set.several_.shrink();
+  set.answers_.shrink_to_fit();
+  std::unique_ptr<const RuleSet> finished = std::move(set_);
+  start();
+  return finished;
+}
+
+}  // namespace shunt::rules
