@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -31,12 +32,13 @@ class ExactBuffer {
   std::size_t size_;
 };
 
-inline void append(Bytes& to, std::span<const std::uint8_t> octets) {
+// Not inlined: g++ 12 warns of overflows that aren't there where it sees the sizes of several appends at
+// once.
+[[gnu::noinline]] inline void append(Bytes& to, std::span<const std::uint8_t> octets) {
   to.insert(to.end(), octets.begin(), octets.end());
 }
 inline void append16(Bytes& to, unsigned value) {
-  to.push_back(static_cast<std::uint8_t>(value >> 8));
-  to.push_back(static_cast<std::uint8_t>(value));
+  append(to, std::array{static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)});
 }
 inline void append32(Bytes& to, std::uint32_t value) {
   append16(to, value >> 16);
