@@ -1,7 +1,14 @@
 // Longest-prefix match from a client's address to a small number: its network, or "allowed".
 //
-// Immutable after building; read by all workers without locks. Both families in one 128-bit space
-// (IpAddress). Sized for thousands of prefixes: kilobytes, not the 64 MiB that rte_lpm takes. Needs no DPDK.
+// Prefixes nest, so they cut the address space into intervals, two for each prefix at most: a lookup finds
+// the interval that an address falls into. A first-level table over the part of the space that is cut leaves
+// a search among very few. IPv4 addresses are 32-bit keys; IPv6 is searched by its upper 64 bits, and by its
+// lower 64 only below an upper half that prefixes longer than /64 cut.
+//
+// The families are apart although IpAddress holds both: "::/0" is every IPv6 address and no IPv4 one.
+//
+// Immutable after building; read by all workers without locks. 40 to 60 octets a prefix, not the 64 MiB that
+// rte_lpm takes. Needs no DPDK.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +22,40 @@
 
 namespace shunt::net {
 
+/// Intervals of an unsigned key space from 0 to its end, by where they start.
+template <typename Key>
+class Intervals {
+ public:
+  /// `starts` is sorted, without duplicates, and begins with 0.
+  explicit Intervals(std::vector<Key> starts);
+  Intervals() : Intervals(std::vector<Key>{0}) {}
+
+  /// The index of the interval that holds `key`.
+  std::size_t find(Key key) const {
+    if (key < lowest_) return 0;
+    const Key i = static_cast<Key>(key - lowest_) >> shift_;
+    if (i >= first_.size() - 1) return starts_.size() - 1;
+    // The last start that is not above the key, between those of the table's cell.
+    std::size_t at = first_[static_cast<std::size_t>(i)];
+    std::size_t count = first_[static_cast<std::size_t>(i) + 1] - at;
+    while (count > 0) {
+      const std::size_t half = (count + 1) / 2;
+      at += starts_[at + half] <= key ? half : 0;
+      count -= half;
+    }
+    return at;
+  }
+  std::size_t size() const { return starts_.size(); }
+  std::size_t memory_octets() const;
+
+ private:
+  std::vector<Key> starts_;
+  /// first_[i]: the interval that holds lowest_ + (i << shift_).
+  std::vector<std::uint32_t> first_;
+  Key lowest_ = 0;  ///< where the first interval ends
+  unsigned shift_ = 0;
+};
+
 class PrefixTable {
  public:
   static constexpr std::uint32_t kNone = 0xffffffff;
@@ -24,14 +65,42 @@ class PrefixTable {
   explicit PrefixTable(std::span<const std::pair<Prefix, std::uint32_t>> prefixes);
 
   /// The value of the longest prefix that contains `address`, or kNone.
-  std::uint32_t find(const IpAddress& address) const;
+  std::uint32_t find(const IpAddress& address) const {
+    const std::uint32_t i = find_index(address);
+    return i == kNone ? kNone : values_[i];
+  }
   /// That prefix itself, for `explain`.
   std::optional<Prefix> find_prefix(const IpAddress& address) const;
-  bool contains(const IpAddress& address) const { return find(address) != kNone; }
+  bool contains(const IpAddress& address) const { return find_index(address) != kNone; }
   std::size_t memory_octets() const;
 
  private:
-  // The owner of this file lays this out.
+  /// Set in an interval of upper halves: the rest is an index into lower_.
+  static constexpr std::uint32_t kLower = 0x80000000;
+
+  /// An interval's prefix, as an index into prefixes_, or kNone.
+  template <typename Key>
+  struct Level {
+    Intervals<Key> intervals;
+    std::vector<std::uint32_t> prefix = {kNone};
+
+    std::uint32_t find(Key key) const { return prefix[intervals.find(key)]; }
+    std::size_t memory_octets() const;
+  };
+  template <typename Key>
+  struct Range;
+  template <typename Key>
+  static Level<Key> flatten(std::vector<Range<Key>> ranges, std::uint32_t outside);
+
+  std::uint32_t find_index(const IpAddress& address) const;
+  void build_v4();
+  void build_v6();
+
+  Level<std::uint32_t> v4_;
+  Level<std::uint64_t> upper_;
+  std::vector<Level<std::uint64_t>> lower_;
+  std::vector<Prefix> prefixes_;
+  std::vector<std::uint32_t> values_;
 };
 
 }  // namespace shunt::net

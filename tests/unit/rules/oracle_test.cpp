@@ -188,9 +188,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RuleOracle,
                                          Shape{100, 3, 40, 50}, Shape{400, 5, 12, 100},
                                          Shape{2000, 8, 3, 60}));
 INSTANTIATE_TEST_SUITE_P(Collisions, RuleOracle,
-                         testing::Values(Shape{1, 2, 300, 8, kBrokenKey}, Shape{5, 2, 300, 8, kBrokenKey},
-                                         Shape{30, 3, 100, 10, kBrokenKey},
-                                         Shape{80, 4, 10, 20, kBrokenKey}));
+                         testing::Values(Shape{1, 2, 50, 8, kBrokenKey}, Shape{5, 2, 50, 8, kBrokenKey},
+                                         Shape{30, 3, 10, 10, kBrokenKey}, Shape{80, 4, 2, 20, kBrokenKey}));
 
 }  // namespace
 }  // namespace shunt::rules::test
