@@ -17,9 +17,9 @@ namespace {
 
 // Below this there is no room for a useful answer: the cache stays off.
 constexpr std::size_t kMinMemory = 4096;
-// Entry memory per index bucket. Ten slots for 640 octets: buckets are half full with entries of 128 octets,
-// and hold out with entries of 80, the smallest that are common. The index takes a tenth of it.
-constexpr std::size_t kOctetsPerBucket = 640;
+// Entry memory per index bucket. Ten slots for 512 octets: buckets are 40% full with entries of 128 octets,
+// and hold out with entries of 80, the smallest that are common. The index takes an eighth of it.
+constexpr std::size_t kOctetsPerBucket = 512;
 // Wide loads of a name may run past the last entry's end.
 constexpr std::size_t kSlack = 64;
 constexpr std::uint64_t kMaxUnits = 0xfffffff0;
@@ -66,13 +66,14 @@ std::uint32_t read_ttl(const std::uint8_t* at) {
 }
 
 // True where `message` can be kept: its body can be copied behind any question for the same name, and the
-// offsets in `reply` lie where they must. An OPT before other records (opt_end) would leave a hole that
+// offsets in `reply` lie where they must. An OPT before other records would leave a hole that
 // compression pointers behind it might cross.
 bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply) {
   const std::size_t question_end = dns::kHeaderSize + key.name->length + 4;
   if (message.size() > kMaxMessage || reply.question_end != question_end) return false;
   if (reply.body_end < question_end || reply.body_end > message.size()) return false;
-  if (reply.truncated() || reply.edns.extended_rcode != 0 || reply.opt_end != 0) return false;
+  if (reply.truncated() || reply.edns.extended_rcode != 0) return false;
+  if (reply.opt_begin != reply.opt_end && reply.opt_begin < reply.body_end) return false;
   if (reply.ttl_count > dns::kMaxTtls || (reply.edns.present && reply.header.arcount == 0)) return false;
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     if (reply.ttl_offset[i] < question_end || reply.ttl_offset[i] + 4 > reply.body_end) return false;
@@ -98,7 +99,7 @@ struct Cache::State {
   void evict_main(std::uint32_t now);
   void move_to_main(CacheEntry& entry, std::uint32_t from);
   std::uint16_t forget(CacheEntry& entry, std::uint32_t place);
-  void put_in_index(std::uint64_t hash, std::uint32_t place);
+  void put_in_index(std::uint64_t hash, std::uint32_t place, std::uint32_t now);
   bool may_move() { return moves_left != 0 && moves_left-- != 0; }
   void prefetch_next_victim(const CacheRing& ring) const;
   template <typename Match>
@@ -208,14 +209,14 @@ void Cache::State::prefetch_next_victim(const CacheRing& ring) const {
   __builtin_prefetch(reinterpret_cast<const std::byte*>(&next) + next.octets());
 }
 
-void Cache::State::put_in_index(std::uint64_t hash, std::uint32_t place) {
+void Cache::State::put_in_index(std::uint64_t hash, std::uint32_t place, std::uint32_t now) {
   if (index.insert(hash, place)) return;
   // Forty entries around one hash: one of them goes, an unproven one before others.
   const auto candidates = index.candidates(hash);
   const auto victim =
       std::find_if(candidates.begin(), candidates.end(), [this](std::uint32_t p) { return small.owns(p); });
   const std::uint32_t out = victim != candidates.end() ? *victim : candidates[hash % CacheIndex::kSlots];
-  ++evictions;
+  if (at(out).fresh(now)) ++evictions;
   forget(at(out), out);
   index.insert(hash, place);
 }
@@ -334,7 +335,7 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   entry.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
   ++s.entries;
   s.octets += entry.octets();
-  s.put_in_index(key.hash, place);
+  s.put_in_index(key.hash, place, now);
   s.prefetch_next_victim(s.small);
   s.prefetch_next_victim(s.main);
   return true;

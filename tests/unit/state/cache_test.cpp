@@ -1,0 +1,327 @@
+#include "dataplane/state/cache.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "dataplane/net/checksum.h"
+#include "tests/unit/state/cache_fixture.h"
+
+namespace shunt::state {
+namespace {
+
+using testing::body_of;
+using testing::Key;
+using testing::Message;
+using testing::Octets;
+using testing::Record;
+using testing::TestCache;
+
+constexpr std::size_t kMiB = 1 << 20;
+
+std::string host(unsigned i) {
+  return "host" + std::to_string(i) + ".onprem.corp";
+}
+Message answer_for(const std::string& name, std::uint32_t ttl = 300) {
+  return {.name = name, .answer = {Record{.ttl = ttl}}};
+}
+Record soa(std::uint32_t ttl) {
+  Octets data(22, 0);
+  return {.type = 6, .ttl = ttl, .data = data};
+}
+
+TEST(Cache, WithoutMemoryFindsAndStoresNothing) {
+  Cache off({});
+  const Key key("www.onprem.corp");
+  const auto parsed = testing::parse(Message{});
+  CacheHit hit;
+  EXPECT_FALSE(off.insert(*key, parsed.wire, parsed.reply, 1, 300, 86400, false));
+  EXPECT_FALSE(off.find(*key, 1, hit));
+  off.prefetch_bucket((*key).hash);
+  off.prefetch_entry((*key).hash);
+  EXPECT_EQ(off.flush(), 0u);
+  EXPECT_EQ(off.flush(key.name()), 0u);
+  EXPECT_EQ(off.entries() + off.octets() + off.evictions(), 0u);
+}
+
+TEST(Cache, GivesBackTheAnswerWithItsCountsAndFlags) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const Message message{.flags = 0x85b0,  // QR, AA, RD, RA, AD, CD
+                        .answer = {Record{}, Record{.data = {192, 0, 2, 2}}},
+                        .authority = {soa(900)},
+                        .additional = {Record{.type = 28, .data = Octets(16, 7)}},
+                        .opt = Message::Opt::kLast};
+  ASSERT_TRUE(cache.insert(key, message, 100, 300));
+  CacheHit hit;
+  cache->prefetch_bucket((*key).hash);
+  cache->prefetch_entry((*key).hash);
+  ASSERT_TRUE(cache->find(*key, 100, hit));
+  EXPECT_EQ(Octets(hit.body, hit.body + hit.body_length), body_of(message));
+  EXPECT_EQ(hit.flags, dns::kAa | dns::kRa | dns::kAd);
+  EXPECT_EQ(hit.ancount, 2);
+  EXPECT_EQ(hit.nscount, 1);
+  EXPECT_EQ(hit.arcount, 1) << "the OPT is not counted";
+  EXPECT_EQ(hit.ttl_count, 4);
+  EXPECT_EQ(hit.age, 0u);
+  EXPECT_EQ(hit.extended_rcode, 0);
+}
+
+TEST(Cache, KeepsTheRcodeOfNegativeAnswers) {
+  TestCache cache(kMiB);
+  const Key key("gone.onprem.corp");
+  const Message message{.name = "gone.onprem.corp", .flags = 0x8183, .answer = {}, .authority = {soa(60)}};
+  ASSERT_TRUE(cache.insert(key, message, 0, 60));
+  CacheHit hit;
+  ASSERT_TRUE(cache->find(*key, 59, hit));
+  EXPECT_EQ(hit.flags & dns::kRcodeMask, 3);
+  EXPECT_EQ(hit.nscount, 1);
+}
+
+TEST(Cache, KeepsAnAnswerWithoutRecords) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {.flags = 0x8182, .answer = {}}, 10, 5));
+  CacheHit hit;
+  ASSERT_TRUE(cache->find(*key, 14, hit));
+  EXPECT_EQ(hit.body_length, 0);
+  EXPECT_EQ(aged_sum(hit) % 0xffff, 0);
+  EXPECT_FALSE(cache->find(*key, 15, hit));
+}
+
+TEST(Cache, ComparesEveryPartOfTheKey) {
+  TestCache cache(kMiB);
+  ASSERT_TRUE(cache.insert(Key("www.onprem.corp", 1, 1, 1, 1), {}, 0, 300));
+  EXPECT_TRUE(cache.find(Key("www.onprem.corp", 1, 1, 1, 1), 0));
+  EXPECT_FALSE(cache.find(Key("www.onprem.corp", 28, 1, 1, 1), 0)) << "type";
+  EXPECT_FALSE(cache.find(Key("www.onprem.corp", 1, 2, 1, 1), 0)) << "origin";
+  EXPECT_FALSE(cache.find(Key("www.onprem.corp", 1, 1, 3, 1), 0)) << "flags";
+  EXPECT_FALSE(cache.find(Key("www.onprem.corp", 1, 1, 1, 3), 0)) << "class";
+  EXPECT_FALSE(cache.find(Key("wwx.onprem.corp", 1, 1, 1, 1), 0)) << "name";
+}
+
+TEST(Cache, EqualHashesProveNothing) {
+  TestCache cache(kMiB);
+  ASSERT_TRUE(cache.insert(Key("www.onprem.corp"), {}, 0, 300));
+  const Key stored("www.onprem.corp");
+  for (const char* name :
+       {"wwx.onprem.corp", "www.onprem.corq", "ww.onprem.corp", "www.onprem.corp.a", "."}) {
+    const Key other(name);
+    CacheKey forged = *other;
+    forged.hash = (*stored).hash;
+    CacheHit hit;
+    EXPECT_FALSE(cache->find(forged, 0, hit)) << name;
+  }
+  CacheKey forged = *stored;
+  CacheHit hit;
+  forged.klass = 3;
+  EXPECT_FALSE(cache->find(forged, 0, hit));
+  forged = *stored;
+  forged.flags = 5;
+  EXPECT_FALSE(cache->find(forged, 0, hit));
+}
+
+TEST(Cache, FindsTheLongestNames) {
+  TestCache cache(kMiB);
+  const std::string label(63, 'x');
+  const std::string tail = "." + label + "." + label + ".";
+  const std::string longest = label + tail + std::string(61, 'y');
+  const std::string other = label + tail + std::string(60, 'y') + "z";
+  const std::string many = [] {
+    std::string name;
+    for (int i = 0; i < 127; ++i)
+      name += "a.";
+    return name;
+  }();
+  ASSERT_TRUE(cache.insert(Key(longest), answer_for(longest), 0, 300));
+  ASSERT_TRUE(cache.insert(Key(many), answer_for(many), 0, 300));
+  ASSERT_TRUE(cache.insert(Key("."), answer_for("."), 0, 300));
+  EXPECT_TRUE(cache.find(Key(longest), 0));
+  EXPECT_TRUE(cache.find(Key(many), 0));
+  EXPECT_TRUE(cache.find(Key("."), 0));
+  EXPECT_FALSE(cache.find(Key(other), 0));
+}
+
+TEST(Cache, ForgetsAnAnswerWhenItsTimeIsOver) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, answer_for("www.onprem.corp", 300), 1000, 300));
+  EXPECT_TRUE(cache.find(key, 1299));
+  EXPECT_FALSE(cache.find(key, 1300));
+  EXPECT_FALSE(cache.find(key, 999)) << "a clock that ran backwards";
+}
+
+TEST(Cache, KeepsNothingForNoTime) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  EXPECT_FALSE(cache.insert(key, {}, 0, 0));
+  EXPECT_FALSE(cache.insert(key, answer_for("www.onprem.corp", 0), 0, 300));
+  EXPECT_FALSE(cache.insert(key, answer_for("www.onprem.corp", 0x80000000), 0, 300)) << "RFC 2181 section 8";
+}
+
+TEST(Cache, NeverOutlivesItsShortestTtl) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {.answer = {Record{.ttl = 300}, Record{.ttl = 20}}}, 0, 300));
+  EXPECT_TRUE(cache.find(key, 19));
+  EXPECT_FALSE(cache.find(key, 20));
+}
+
+TEST(Cache, CountsTtlsDown) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const Message message{.answer = {Record{.ttl = 300}, Record{.ttl = 70000}}};
+  ASSERT_TRUE(cache.insert(key, message, 50, 300));
+  const Message aged{.answer = {Record{.ttl = 300 - 299}, Record{.ttl = 70000 - 299}}};
+  EXPECT_EQ(cache.find(key, 349), body_of(aged));
+  EXPECT_EQ(cache.find(key, 50), body_of(message));
+}
+
+TEST(Cache, CutsTtlsToTheMaximum) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {.answer = {Record{.ttl = 100000}, Record{.ttl = 50}}}, 0, 50, 600));
+  EXPECT_EQ(cache.find(key, 0), body_of({.answer = {Record{.ttl = 600}, Record{.ttl = 50}}}));
+}
+
+TEST(Cache, RaisesTtlsToTheMinimumWhereAsked) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const Message message{.answer = {Record{.ttl = 0}, Record{.ttl = 500}}};
+  ASSERT_TRUE(cache.insert(key, message, 0, 60, 86400, true));
+  EXPECT_EQ(cache.find(key, 59), body_of({.answer = {Record{.ttl = 1}, Record{.ttl = 441}}}));
+  EXPECT_FALSE(cache.find(key, 60));
+}
+
+// TTLs at odd and even offsets, as odd RDATA moves them.
+TEST(Cache, KnowsTheSumOfTheAgedBodyWithoutReadingIt) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  std::vector<Record> records;
+  for (unsigned i = 0; i < 40; ++i) {
+    records.push_back(
+        {.type = 16, .ttl = 0x10000 * i + 90000, .data = Octets(1 + i % 5, static_cast<std::uint8_t>(i))});
+    const Message message{.answer = records};
+    ASSERT_TRUE(cache.insert(key, message, 0, 86400));
+    for (const std::uint32_t now : {0u, 1u, 255u, 256u, 65535u, 65536u, 86399u}) {
+      CacheHit hit;
+      ASSERT_TRUE(cache->find(*key, now, hit));
+      const Octets body = cache.find(key, now).value();
+      EXPECT_EQ(aged_sum(hit) % 0xffff, net::fold(net::add_octets(0, body.data(), body.size())) % 0xffff)
+          << i << ' ' << now;
+    }
+  }
+}
+
+TEST(Cache, ANewAnswerReplacesTheOld) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const Message newer{.answer = {Record{.data = {192, 0, 2, 99}}, Record{}}};
+  ASSERT_TRUE(cache.insert(key, {}, 0, 300));
+  ASSERT_TRUE(cache.insert(key, newer, 1, 300));
+  EXPECT_EQ(cache.find(key, 1), body_of(newer));
+  EXPECT_EQ(cache->entries(), 1u);
+  EXPECT_TRUE(cache->consistent());
+}
+
+TEST(Cache, LeavesTheOptOut) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const Message message{.additional = {Record{}}, .opt = Message::Opt::kLast};
+  ASSERT_TRUE(cache.insert(key, message, 0, 300));
+  EXPECT_EQ(cache.find(key, 0), body_of(message));
+}
+
+TEST(Cache, RefusesWhatItCannotGiveBackRight) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  EXPECT_FALSE(cache.insert(key, {.additional = {Record{}}, .opt = Message::Opt::kFirst}, 0, 300))
+      << "pointers behind the OPT may cross it";
+  EXPECT_FALSE(cache.insert(key, {.flags = 0x8380}, 0, 300)) << "truncated";
+  EXPECT_FALSE(cache.insert(key, {.opt = Message::Opt::kLast, .extended_rcode = 1}, 0, 300))
+      << "extended RCODE";
+  EXPECT_FALSE(cache.insert(Key("longer.onprem.corp"), {}, 0, 300)) << "answer to another question";
+  EXPECT_FALSE(cache.insert(key, {.answer = std::vector<Record>(dns::kMaxTtls + 1, {.data = {}})}, 0, 300))
+      << "more TTLs than are listed";
+  EXPECT_FALSE(cache.insert(key, {.answer = {Record{.type = 16, .data = Octets(1410)}}}, 0, 300)) << "large";
+  EXPECT_EQ(cache->entries(), 0u);
+}
+
+TEST(Cache, RefusesOffsetsThatLieElsewhere) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  const auto good = testing::parse(Message{});
+  const auto stores = [&](const dns::Reply& reply) {
+    return cache->insert(*key, good.wire, reply, 0, 300, 86400, false);
+  };
+  ASSERT_TRUE(stores(good.reply));
+  dns::Reply bad = good.reply;
+  bad.ttl_offset[0] = static_cast<std::uint16_t>(bad.body_end - 3);
+  EXPECT_FALSE(stores(bad));
+  bad = good.reply;
+  bad.ttl_offset[0] = 11;
+  EXPECT_FALSE(stores(bad));
+  bad = good.reply;
+  bad.body_end = static_cast<std::uint16_t>(good.wire.size() + 1);
+  EXPECT_FALSE(stores(bad));
+  bad = good.reply;
+  bad.body_end = 12;
+  EXPECT_FALSE(stores(bad));
+  bad = good.reply;
+  bad.edns.present = true;
+  EXPECT_FALSE(stores(bad)) << "an OPT that the header doesn't count";
+}
+
+TEST(Cache, RefusesWhatTheSmallRingCannotHold) {
+  TestCache cache(4096);
+  EXPECT_FALSE(
+      cache.insert(Key("www.onprem.corp"), {.answer = {Record{.type = 16, .data = Octets(100)}}}, 0, 300));
+  TestCache larger(65536);
+  EXPECT_TRUE(
+      larger.insert(Key("www.onprem.corp"), {.answer = {Record{.type = 16, .data = Octets(1000)}}}, 0, 300));
+}
+
+TEST(Cache, ManyOriginsMayAnswerOneName) {
+  TestCache cache(kMiB);
+  for (Origin origin = 0; origin < 200; ++origin) {
+    ASSERT_TRUE(cache.insert(Key("www.onprem.corp", 1, origin), {}, 0, 300));
+    ASSERT_TRUE(cache->consistent());
+  }
+  EXPECT_EQ(cache->entries(), 40u) << "four buckets of ten";
+  EXPECT_TRUE(cache.find(Key("www.onprem.corp", 1, 199), 0)) << "the newest is never the one that goes";
+}
+
+TEST(Cache, FlushForgetsEverything) {
+  TestCache cache(kMiB);
+  for (unsigned i = 0; i < 500; ++i)
+    ASSERT_TRUE(cache.insert(Key(host(i)), answer_for(host(i)), 0, 300));
+  EXPECT_EQ(cache->flush(), 500u);
+  EXPECT_EQ(cache->entries(), 0u);
+  EXPECT_EQ(cache->octets(), 0u);
+  for (unsigned i = 0; i < 500; ++i)
+    EXPECT_FALSE(cache.find(Key(host(i)), 0));
+  EXPECT_TRUE(cache->consistent());
+  EXPECT_TRUE(cache.insert(Key(host(1)), answer_for(host(1)), 0, 300));
+  EXPECT_TRUE(cache.find(Key(host(1)), 0));
+}
+
+TEST(Cache, FlushOfASuffixKeepsToLabels) {
+  TestCache cache(kMiB);
+  const std::vector<std::string> below = {"onprem.corp", "www.onprem.corp", "a.b.c.onprem.corp"};
+  const std::vector<std::string> beside = {"notonprem.corp", "corp", "onprem.corp.example", "."};
+  for (const auto& list : {below, beside}) {
+    for (const std::string& name : list)
+      ASSERT_TRUE(cache.insert(Key(name), answer_for(name), 0, 300));
+  }
+  EXPECT_EQ(cache->flush(Key("onprem.corp").name()), below.size());
+  for (const std::string& name : below)
+    EXPECT_FALSE(cache.find(Key(name), 0)) << name;
+  for (const std::string& name : beside)
+    EXPECT_TRUE(cache.find(Key(name), 0)) << name;
+  EXPECT_TRUE(cache->consistent());
+  EXPECT_EQ(cache->flush(Key(".").name()), beside.size());
+  EXPECT_EQ(cache->entries(), 0u);
+}
+
+}  // namespace
+}  // namespace shunt::state
