@@ -8,6 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "control/net/route_lookup.h"
 
 namespace shunt::control {
 
@@ -129,11 +133,24 @@ Result<void> Interface::move_to(const Items& wanted) {
     if (items_.contains(item)) continue;
     if (auto done = add(item); !done) return done;
   }
+  for (const Item& item : wanted) {
+    if (item.kind == Item::Kind::kAddress && !item.v4 && !before.contains(item))
+      wait_for(item.prefix.address);
+  }
   for (auto old = before.rbegin(); old != before.rend(); ++old) {
     if (wanted.contains(*old) || !items_.contains(*old)) continue;
     if (auto done = remove(*old); !done) return done;
   }
   return {};
+}
+
+/// The kernel begins to listen to an IPv6 address in its own time, a few milliseconds later, even without
+/// duplicate detection.
+void Interface::wait_for(const IpAddress& address) {
+  constexpr int kAttempts = 200;
+  for (int i = 0; i < kAttempts && !is_local_address(netlink_, address); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 Result<void> Interface::add(const Item& item) {

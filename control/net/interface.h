@@ -58,6 +58,7 @@ class Interface {
   static bool replaces(const Item& added, const Item& removed);
   Result<void> bring_up(std::uint16_t mtu);
   Result<void> move_to(const Items& wanted);
+  void wait_for(const IpAddress& address);
   Result<void> add(const Item& item);
   Result<void> remove(const Item& item);
   NetlinkResult<void> send(const Item& item, bool adding);
