@@ -50,7 +50,26 @@ void check_presence(const Checking& c) {
           R"(for example: [[network]] name = "prod" clients = ["10.1.0.0/16"] default = "internet")");
 }
 
+void check_memory(const Checking& c) {
+  const Dataplane& d = c.config.dataplane;
+  const std::uint64_t least = (least_memory(c.config) + (1u << 20) - 1) >> 20;
+  if (d.memory >> 20 >= least) return;
+  c.report.error(c.places.at("dataplane", 0, c.places.has("dataplane", 0, "memory") ? "memory" : "cache"),
+                 fmt::format("[dataplane]: memory is {} MiB, but {} MiB of cache and {} with {} pending "
+                             "queries and {} take {} MiB",
+                             d.memory >> 20, d.cache >> 20, counted(d.workers.size(), "worker"), d.pending,
+                             counted(c.config.ports.size(), "port"), least),
+                 fmt::format("write memory = \"{}MiB\", or take less cache or fewer pending queries", least));
+}
+
 }  // namespace
+
+std::uint64_t least_memory(const Config& config) {
+  constexpr std::uint64_t kMebibyte = 1 << 20, kPerPending = 768;
+  const Dataplane& d = config.dataplane;
+  const std::uint64_t worker = kMebibyte + d.pending * kPerPending + config.ports.size() * 10 * kMebibyte;
+  return d.cache + 36 * kMebibyte + d.workers.size() * worker;
+}
 
 int port_of(const Config& config, const IpAddress& address) {
   for (std::size_t p = 0; p < config.ports.size(); ++p)
@@ -63,7 +82,7 @@ void check_reference(const Checking& c, const Names& names, std::string_view nam
                      const std::string& label, Position where) {
   if (name.empty() || !check_name(name).empty() || names.contains(name)) return;
   c.report.error(where, fmt::format("{}: there is no {} {}", label, what, in_quotes(name)),
-                 hint_for(name, names.list(), fmt::format("names of [[{}]]", what)));
+                 hint_for(name, names.list(), fmt::format("{}s", what)));
 }
 
 void check_dataplane(const Checking& c) {
@@ -88,15 +107,7 @@ void check_dataplane(const Checking& c) {
     c.report.error(c.places.at("dataplane", 0, "pending"),
                    fmt::format("[dataplane]: pending is {}, it must be a power of two", d.pending),
                    fmt::format("the next one is {}", std::bit_ceil(d.pending)));
-  if (const std::uint64_t least = least_memory(d); d.memory < least)
-    c.report.error(
-        c.places.at("dataplane", 0, c.places.has("dataplane", 0, "memory") ? "memory" : "cache"),
-        fmt::format("[dataplane]: memory is too small: {} MiB of cache, and {} MiB of packets and {} KiB of "
-                    "pending queries "
-                    "for each of {} workers, need {} MiB",
-                    d.cache >> 20, kPacketOctetsPerWorker >> 20, d.pending * kOctetsPerPendingQuery >> 10,
-                    d.workers.size(), (least + (1u << 20) - 1) >> 20),
-        fmt::format("write memory = \"{}MiB\", or less cache or pending", (least + (1u << 20) - 1) >> 20));
+  check_memory(c);
 }
 
 void check(const Checking& c, RuleFiles rule_files) {

@@ -62,7 +62,7 @@ inline std::string title(std::string_view kind, const std::string& name) {
   return name.empty() ? fmt::format("[[{}]]", kind) : fmt::format("[[{}]] {}", kind, in_quotes(name));
 }
 
-/// Reports `name` where `names` doesn't have it. `what` is the kind that is looked for: "upstream".
+/// Reports `name` where `names` doesn't have it. `what` is what is looked for in words: "rule set".
 void check_reference(const Checking& c, const Names& names, std::string_view name, std::string_view what,
                      const std::string& label, Position where);
 

@@ -79,12 +79,12 @@ void check_outbound(const Checking& c, std::size_t n) {
   const std::size_t ports = std::size_t{outbound.last_port} - outbound.first_port + 1u;
   const std::size_t workers = c.config.dataplane.workers.size();
   if (workers > 0 && !seen.empty() && ports * seen.size() / workers < kFewPortsPerWorker)
-    c.report.warning(c.places.at("outbound", n, "source_ports"),
-                     fmt::format("{}: source_ports: {} ports and {} addresses for {} workers: fewer than {} "
-                                 "each make forged answers "
-                                 "easier",
-                                 label, ports, seen.size(), workers, kFewPortsPerWorker),
-                     "widen source_ports, or give several outbound addresses");
+    c.report.warning(
+        c.places.at("outbound", n, "source_ports"),
+        fmt::format("{}: source_ports: {} and {} for {}: fewer than {} each make forged answers easier",
+                    label, counted(ports, "port"), counted(seen.size(), "address"),
+                    counted(workers, "worker"), kFewPortsPerWorker),
+        "widen source_ports, or give several outbound addresses");
 }
 
 }  // namespace

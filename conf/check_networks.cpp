@@ -62,7 +62,7 @@ void check_rule_sets(const Checking& c, const Names& sets, std::size_t n, std::s
   std::set<std::string_view> seen;
   for (std::size_t i = 0; i < network.rules.size(); ++i) {
     const Position where = c.places.at("network", n, "rules", i);
-    check_reference(c, sets, network.rules[i], "rules", label, where);
+    check_reference(c, sets, network.rules[i], "rule set", label, where);
     if (!seen.insert(network.rules[i]).second)
       c.report.error(where, fmt::format("{}: {} is named twice", label, in_quotes(network.rules[i])),
                      "name each rule set once");

@@ -137,7 +137,7 @@ void check_upstreams(const Checking& c) {
   for (std::size_t n = 0; n < c.config.upstreams.size(); ++n) {
     const Upstream& upstream = c.config.upstreams[n];
     const std::string label = title("upstream", upstream.name);
-    check_reference(c, outbounds, upstream.outbound, "outbound", label + ": outbound",
+    check_reference(c, outbounds, upstream.outbound, "outbound endpoint", label + ": outbound",
                     c.places.at("upstream", n, "outbound"));
     check_targets(c, n);
     if (upstream.ttl.min > upstream.ttl.max)

@@ -1,5 +1,6 @@
-// The configuration as plain data: what shunt.toml said, checked, with defaults filled in. The comment beside each field is its
-// key in the file. Loaded by load.h, and immutable afterwards. A key whose only value in this version is its default has no field.
+// The configuration as plain data: what shunt.toml said, checked, with defaults filled in. The comment beside
+// each field is its key in the file. Loaded by load.h, and immutable afterwards. A key whose only value in
+// this version is its default has no field.
 #pragma once
 
 #include <array>
@@ -22,49 +23,50 @@ struct Position {
   std::uint32_t column = 0;
 };
 
-struct Dataplane {                               // [dataplane]: can't be reloaded
-  std::vector<unsigned> workers{1};              // workers
-  unsigned control_core = 0;                     // control_core
-  std::uint64_t memory = 512ull << 20;           // memory, octets
-  std::uint64_t rules_memory = 4ull << 30;       // rules_memory, octets
-  bool hugepages = true;                         // hugepages
-  std::uint64_t cache = 256ull << 20;            // cache, octets over all workers; 0: off
-  std::uint32_t pending = 65536;                 // pending, per worker; a power of two
-  std::vector<std::string> eal;                  // eal
+struct Dataplane {                          // [dataplane]: can't be reloaded
+  std::vector<unsigned> workers{1};         // workers
+  unsigned control_core = 0;                // control_core
+  std::uint64_t memory = 512ull << 20;      // memory, octets
+  std::uint64_t rules_memory = 4ull << 30;  // rules_memory, octets
+  bool hugepages = true;                    // hugepages
+  std::uint64_t cache = 256ull << 20;       // cache, octets over all workers; 0: off
+  std::uint32_t pending = 65536;            // pending, per worker; a power of two
+  std::vector<std::string> eal;             // eal
   friend bool operator==(const Dataplane&, const Dataplane&) = default;
 };
 
-struct Limits {                                  // [limits]
-  std::uint32_t queries_per_client = 10000;      // queries_per_client, in flight
-  std::uint32_t queries_per_upstream = 50000;    // queries_per_upstream, in flight
-  std::uint32_t tcp_connections = 1000;          // tcp_connections
-  std::uint32_t tcp_connections_per_client = 50; // tcp_connections_per_client
-  std::uint32_t tcp_queries_per_connection = 100; // tcp_queries_per_connection, in flight
-  std::uint32_t tcp_idle_ms = 10000;             // tcp_idle_ms
-  std::uint32_t drain_ms = 2000;                 // drain_ms
+struct Limits {                                    // [limits]
+  std::uint32_t queries_per_client = 10000;        // queries_per_client, in flight
+  std::uint32_t queries_per_upstream = 50000;      // queries_per_upstream, in flight
+  std::uint32_t tcp_connections = 1000;            // tcp_connections
+  std::uint32_t tcp_connections_per_client = 50;   // tcp_connections_per_client
+  std::uint32_t tcp_queries_per_connection = 100;  // tcp_queries_per_connection, in flight
+  std::uint32_t tcp_idle_ms = 10000;               // tcp_idle_ms
+  std::uint32_t drain_ms = 2000;                   // drain_ms
+  friend bool operator==(const Limits&, const Limits&) = default;
 };
 
-struct Port {                                    // [[port]]
+struct Port {  // [[port]]
   std::string name;
-  std::string device;                            // can't be reloaded
-  std::vector<Prefix> addresses;                 // interface form: host bits kept
+  std::string device;             // can't be reloaded
+  std::vector<Prefix> addresses;  // interface form: host bits kept
   std::vector<IpAddress> gateways;
-  std::string mirror;                            // "" is none; default "shunt-NAME" cut to 15 characters
+  std::string mirror;  // "" is none; default "shunt-NAME" cut to 15 characters
   std::vector<std::pair<IpAddress, MacAddress>> neighbours;
-  std::uint16_t vlan = 0;                        // 0: untagged
+  std::uint16_t vlan = 0;  // 0: untagged
   std::uint16_t mtu = 1500;
   Position position;
 };
 
-struct Inbound {                                 // [[inbound]]
+struct Inbound {  // [[inbound]]
   std::string name;
   std::vector<IpAddress> addresses;
   std::vector<Prefix> allow;
-  std::string network;                           // "": the client's own
+  std::string network;  // "": the client's own
   Position position;
 };
 
-struct Outbound {                                // [[outbound]]
+struct Outbound {  // [[outbound]]
   std::string name;
   std::vector<IpAddress> addresses;
   std::uint16_t first_port = 1024, last_port = 65535;  // source_ports
@@ -73,18 +75,18 @@ struct Outbound {                                // [[outbound]]
 
 enum class Policy : std::uint8_t { kRandom, kOrdered };
 
-struct TtlBounds {                               // ttl = {…}, seconds
+struct TtlBounds {  // ttl = {…}, seconds
   std::uint32_t min = 0, max = 86400, failure = 5;
   friend bool operator==(const TtlBounds&, const TtlBounds&) = default;
 };
 
-struct Upstream {                                // [[upstream]]
+struct Upstream {  // [[upstream]]
   std::string name;
-  std::string outbound;                          // "": asked through the host's own network
+  std::string outbound;  // "": asked through the host's own network
   std::vector<SocketAddress> targets;
   Policy policy = Policy::kRandom;
   std::uint32_t timeout_ms = 800;
-  std::string probe = ". NS";                    // NAME TYPE; both checked
+  std::string probe = ". NS";  // NAME TYPE; both checked
   TtlBounds ttl;
   Position position;
 };
@@ -93,30 +95,30 @@ struct Upstream {                                // [[upstream]]
 /// conf/rule_lines.h: a set of ten million is never held as text and lines at once.
 struct RuleSet {
   std::string name;
-  std::vector<std::string> list;                 // list
-  std::vector<Position> list_positions;          // of each line of `list` in the configuration file
-  std::string file;                              // file, resolved against the configuration's folder; "": none
-  std::string list_action;                       // list_action; "": none
+  std::vector<std::string> list;         // list
+  std::vector<Position> list_positions;  // of each line of `list` in the configuration file
+  std::string file;                      // file, resolved against the configuration's folder; "": none
+  std::string list_action;               // list_action; "": none
   Position position;
 };
 
-struct Network {                                 // [[network]]
+struct Network {  // [[network]]
   std::string name;
   std::vector<Prefix> clients;
   std::vector<std::string> rules;
-  std::string default_upstream;                  // default; "": none
+  std::string default_upstream;  // default; "": none
   bool autodefined = true;
   Position position;
 };
 
 struct Config {
-  std::string path;                              ///< of the file, as given
+  std::string path;  ///< of the file, as given
   Dataplane dataplane;
-  std::string control_socket = "/run/shunt/control.sock";   // [control] socket
-  std::string mirror_namespace = "shunt";        // [mirror] namespace; "": the host's own
+  std::string control_socket = "/run/shunt/control.sock";  // [control] socket
+  std::string mirror_namespace = "shunt";                  // [mirror] namespace; "": the host's own
   Limits limits;
   std::optional<std::pair<IpAddress, std::uint16_t>> metrics;  // [metrics] listen
-  std::string log_level = "info";                // [log] level
+  std::string log_level = "info";                              // [log] level
   std::vector<Port> ports;
   std::vector<Inbound> inbounds;
   std::vector<Outbound> outbounds;

@@ -107,11 +107,6 @@ Result<std::string> read_file(const std::string& path) {
 
 }  // namespace
 
-std::uint64_t least_memory(const Dataplane& d) {
-  return d.cache +
-         d.workers.size() * (kPacketOctetsPerWorker + std::uint64_t{d.pending} * kOctetsPerPendingQuery);
-}
-
 Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files) {
   Report report(path, text);
   Config config;

@@ -49,10 +49,8 @@ Loaded load_file(const std::string& path);
 /// names.
 Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files = RuleFiles::kCheck);
 
-/// What `memory` must at least hold: the cache, and for each worker its packets (kPacketOctetsPerWorker) and
-/// its pending queries (kOctetsPerPendingQuery each, waiters included). The check refuses less.
-std::uint64_t least_memory(const Dataplane& dataplane);
-inline constexpr std::uint64_t kPacketOctetsPerWorker = 32u << 20;
-inline constexpr std::uint64_t kOctetsPerPendingQuery = 1024;
+/// What `memory` must at least hold, in octets: the cache, 36 MiB, and for each worker 1 MiB, 768 octets for
+/// each pending query and 10 MiB for each port's packets. The check refuses less; dataplane/eal.h divides it.
+std::uint64_t least_memory(const Config& config);
 
 }  // namespace shunt::conf

@@ -46,19 +46,23 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   std::uint64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number);
-  if (failure == std::errc::result_out_of_range) return Failure("it is too large");
-  if (failure != std::errc()) return Failure("it does not begin with a whole number");
+  const auto wrong = [text](std::string_view why) {
+    return Failure(fmt::format("{} {}", in_quotes(text), why));
+  };
+  if (failure == std::errc::result_out_of_range) return wrong("is too large");
+  if (failure != std::errc())
+    return wrong("is not a size: a whole number and its unit, KiB, MiB, GiB or TiB");
   const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
   constexpr std::pair<std::string_view, unsigned> kUnits[] = {
       {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
   for (const auto& [name, shift] : kUnits) {
     if (unit != name) continue;
-    if (number > (std::numeric_limits<std::uint64_t>::max() >> 1) >> shift) return Failure("it is too large");
+    if (number > (std::numeric_limits<std::uint64_t>::max() >> 1) >> shift) return wrong("is too large");
     return number << shift;
   }
   if (unit.empty() && number == 0) return std::uint64_t{0};
-  if (unit.empty()) return Failure("its unit is missing: KiB, MiB, GiB or TiB");
-  return Failure(fmt::format("{} is not a unit: KiB, MiB, GiB and TiB are", in_quotes(unit)));
+  if (unit.empty()) return wrong("has no unit: KiB, MiB, GiB or TiB");
+  return wrong(fmt::format("has the unit {}; there are KiB, MiB, GiB and TiB", in_quotes(unit)));
 }
 
 std::string check_name(std::string_view name) {
@@ -170,7 +174,7 @@ void Reader::name(const Key& key, std::string& into) {
 }
 
 void Reader::size(const Key& key, std::uint64_t& into) {
-  value<std::uint64_t>(key, into, "a size", parse_size);
+  value<std::uint64_t>(key, into, parse_size);
 }
 
 bool Reader::whole_number(const Key& key, std::int64_t& into, std::int64_t first, std::int64_t last) {
@@ -200,10 +204,8 @@ std::size_t Reader::word(const Key& key, const std::vector<std::string_view>& kn
   return kNone;
 }
 
-void Reader::not_a(const Key& key, const toml::node& node, std::string_view written, std::string_view what,
-                   const std::string& why) {
-  error(node, fmt::format("{}: {} is not {}: {}", label(key), in_quotes(written), what, why),
-        for_example(key));
+void Reader::not_right(const Key& key, const toml::node& node, const std::string& why) {
+  error(node, fmt::format("{}: {}", label(key), why), for_example(key));
 }
 
 const toml::array* Reader::as_array(const Key& key, std::string_view of) {
@@ -214,7 +216,7 @@ const toml::array* Reader::as_array(const Key& key, std::string_view of) {
     wrong_type(key, *node, fmt::format("an array of {}", of));
     return nullptr;
   }
-  if (array->empty() && key.need == Need::kRequired)
+  if (array->empty() && key.need != Need::kOptional)
     error(*node, fmt::format("{} is empty, it needs at least one entry", label(key)), for_example(key));
   return array;
 }
@@ -294,11 +296,14 @@ std::vector<const toml::table*> Reader::table_list(std::string_view name) {
   std::vector<const toml::table*> tables;
   const toml::node* node = table_.get(name);
   if (node == nullptr) return tables;
+  record({name, {}}, Places::kWhole, *node);
   const std::string hint =
       fmt::format("write [[{}]] in double brackets, once for each, and its keys below", name);
   const toml::array* array = node->as_array();
   if (array == nullptr) {
     error(*node, fmt::format("{} must be a list of tables, not {}", in_quotes(name), type_name(*node)), hint);
+    // Read all the same, so that what refers to it isn't reported too.
+    if (node->as_table() != nullptr) tables.push_back(node->as_table());
     return tables;
   }
   for (const toml::node& element : *array) {

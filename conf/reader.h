@@ -22,7 +22,11 @@
 
 namespace shunt::conf {
 
-enum class Need : std::uint8_t { kOptional, kRequired };
+enum class Need : std::uint8_t {
+  kOptional,
+  kNotEmpty,  ///< may be absent; a list that is there needs entries
+  kRequired,  ///< likewise, and must be there
+};
 
 /// A key that a table may have. `example` is a value as one would write it, and the hint of every mistake
 /// here.
@@ -77,9 +81,9 @@ class Reader {
     const std::size_t i = word(key, known, unavailable);
     if (i < words.size()) into = words.begin()[i].value;
   }
-  /// Text that `parse` turns into a T. `what` follows "is not" in the message.
+  /// Text that `parse` turns into a T; its error is a sentence that names the text.
   template <typename T>
-  void value(const Key& key, T& into, std::string_view what,
+  void value(const Key& key, T& into,
              const std::type_identity_t<std::function<Result<T>(std::string_view)>>& parse) {
     const toml::node* node = find(key);
     if (node == nullptr) return;
@@ -88,19 +92,19 @@ class Reader {
     if (Result<T> parsed = parse(written))
       into = std::move(*parsed);
     else
-      not_a(key, *node, written, what, parsed.error());
+      not_right(key, *node, parsed.error());
   }
   /// A list of texts that `parse` turns into T; not empty. The n-th element of `into` is recorded in Places
   /// under n.
   template <typename T>
-  void list(const Key& key, std::vector<T>& into, std::string_view what,
+  void list(const Key& key, std::vector<T>& into,
             const std::type_identity_t<std::function<Result<T>(std::string_view)>>& parse) {
     for_each_text(key, [&](const toml::node& node, std::string_view written) {
       if (Result<T> parsed = parse(written)) {
         record(key, into.size(), node);
         into.push_back(std::move(*parsed));
       } else {
-        not_a(key, node, written, what, parsed.error());
+        not_right(key, node, parsed.error());
       }
     });
   }
@@ -146,8 +150,7 @@ class Reader {
   bool whole_number(const Key& key, std::int64_t& into, std::int64_t first, std::int64_t last);
   std::size_t word(const Key& key, const std::vector<std::string_view>& known,
                    std::initializer_list<std::string_view> unavailable);
-  void not_a(const Key& key, const toml::node& node, std::string_view written, std::string_view what,
-             const std::string& why);
+  void not_right(const Key& key, const toml::node& node, const std::string& why);
 
   Report& report_;
   Places& places_;

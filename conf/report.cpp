@@ -110,8 +110,7 @@ std::vector<Diagnostic> Report::finish(std::vector<Diagnostic>& list, std::size_
     return std::pair(a.position.line, a.position.column) < std::pair(b.position.line, b.position.column);
   });
   if (dropped > 0)
-    list.push_back(
-        {path_, {}, fmt::format("{} further {} are not shown", dropped, what), "mend these first", {}});
+    list.push_back({path_, {}, fmt::format("{} not shown", counted(dropped, what)), "mend these first", {}});
   return std::move(list);
 }
 
@@ -163,6 +162,10 @@ std::string in_quotes(std::string_view word) {
   }
   if (shown.size() < word.size()) out += "...";
   return out + '"';
+}
+
+std::string counted(std::size_t number, std::string_view noun) {
+  return fmt::format("{} {}{}", number, noun, number == 1 ? "" : noun.ends_with('s') ? "es" : "s");
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {

@@ -30,8 +30,8 @@ class Report {
   const std::string& path() const { return path_; }
 
   /// In the order of the file; more than kMaxDiagnostics are cut off, and the last one says how many.
-  std::vector<Diagnostic> take_errors() { return finish(errors_, dropped_errors_, "errors"); }
-  std::vector<Diagnostic> take_warnings() { return finish(warnings_, dropped_warnings_, "warnings"); }
+  std::vector<Diagnostic> take_errors() { return finish(errors_, dropped_errors_, "further error"); }
+  std::vector<Diagnostic> take_warnings() { return finish(warnings_, dropped_warnings_, "further warning"); }
 
  private:
   Diagnostic make(Position position, std::string message, std::string hint) const;
@@ -71,6 +71,9 @@ std::string clean_utf8(std::string_view text);
 
 /// `word` in double quotes, cut and escaped so that it is safe to print.
 std::string in_quotes(std::string_view word);
+
+/// "1 worker", "2 workers".
+std::string counted(std::size_t number, std::string_view noun);
 
 /// The candidate that `word` was probably meant to be: few typing mistakes away (insertions, deletions,
 /// replacements and swaps of neighbours; capitals don't count). Empty where none is near.

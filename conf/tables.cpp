@@ -22,7 +22,7 @@ constexpr std::int64_t kMostTimeoutMs = kMaxWaitMs / 2;
 constexpr std::int64_t kMostCore = 1023;
 
 void read_dataplane(Reader& t, Dataplane& d) {
-  t.integers({"workers", "[1, 2]", Need::kRequired}, d.workers, 0, kMostCore);
+  t.integers({"workers", "[1, 2]", Need::kNotEmpty}, d.workers, 0, kMostCore);
   t.integer({"control_core", "0"}, d.control_core, 0, kMostCore);
   t.size({"memory", "\"512MiB\""}, d.memory);
   t.size({"rules_memory", "\"4GiB\""}, d.rules_memory);
@@ -52,31 +52,25 @@ void read_log(Reader& t, std::string& level) {
 
 void read_neighbours(Reader& t, Port& port) {
   const Key key{"neighbours", R"({ "10.53.0.1" = "02:00:5e:00:00:01" })"};
-  t.for_each_entry(key, [&](std::string_view name, Position where, const toml::node& node,
-                            std::string_view text) {
-    const Result<IpAddress> address = parse_host(name);
-    const Result<MacAddress> mac = parse_station(text);
-    const std::string hint = fmt::format("for example: neighbours = {}", key.example);
-    if (!address)
-      t.error_at(where,
-                 fmt::format("{}: {} is not an address: {}", t.label(key), in_quotes(name), address.error()),
-                 hint);
-    if (!mac)
-      t.error(node,
-              fmt::format("{}: {} is not a MAC address: {}", t.label(key), in_quotes(text), mac.error()),
-              hint);
-    if (!address || !mac) return;
-    t.record_at(key, port.neighbours.size(), where);
-    port.neighbours.emplace_back(*address, *mac);
-  });
+  t.for_each_entry(key,
+                   [&](std::string_view name, Position where, const toml::node& node, std::string_view text) {
+                     const Result<IpAddress> address = parse_host(name);
+                     const Result<MacAddress> mac = parse_station(text);
+                     const std::string hint = fmt::format("for example: neighbours = {}", key.example);
+                     if (!address)
+                       t.error_at(where, fmt::format("{}: {}", t.label(key), address.error()), hint);
+                     if (!mac) t.error(node, fmt::format("{}: {}", t.label(key), mac.error()), hint);
+                     if (!address || !mac) return;
+                     t.record_at(key, port.neighbours.size(), where);
+                     port.neighbours.emplace_back(*address, *mac);
+                   });
 }
 
 void read_port(Reader& t, Port& port) {
   t.text({"device", R"("0000:3b:00.0" or "net_af_xdp0,iface=eth1")", Need::kRequired}, port.device,
          check_device);
-  t.list<Prefix>({"addresses", R"(["10.53.0.53/24"])", Need::kRequired}, port.addresses,
-                 "an address with a prefix length", parse_port_address);
-  t.list<IpAddress>({"gateways", R"(["10.53.0.1"])"}, port.gateways, "an address", parse_host);
+  t.list<Prefix>({"addresses", R"(["10.53.0.53/24"])", Need::kRequired}, port.addresses, parse_port_address);
+  t.list<IpAddress>({"gateways", R"(["10.53.0.1"])"}, port.gateways, parse_host);
   port.mirror = ("shunt-" + port.name).substr(0, 15);
   t.text({"mirror", "\"shunt-lan\" (or \"\" for none)"}, port.mirror, check_interface);
   read_neighbours(t, port);
@@ -87,17 +81,14 @@ void read_port(Reader& t, Port& port) {
 }
 
 void read_inbound(Reader& t, Inbound& inbound) {
-  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, inbound.addresses, "an address",
-                    parse_host);
-  t.list<Prefix>({"allow", R"(["10.0.0.0/8"])", Need::kRequired}, inbound.allow, "a prefix",
-                 parse_client_prefix);
+  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, inbound.addresses, parse_host);
+  t.list<Prefix>({"allow", R"(["10.0.0.0/8"])", Need::kRequired}, inbound.allow, Prefix::parse);
   t.name({"network", "\"prod\""}, inbound.network);
   t.unavailable("tls", "leave it out: endpoints listen on UDP and TCP port 53");
 }
 
 void read_outbound(Reader& t, Outbound& outbound) {
-  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, outbound.addresses, "an address",
-                    parse_host);
+  t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, outbound.addresses, parse_host);
   // Below 1024 an answer could come to a port that means something else here, 53 above all.
   t.range({"source_ports", "[1024, 65535]"}, outbound.first_port, outbound.last_port, 1024, 65535);
 }
@@ -120,7 +111,7 @@ void read_ttl(Report& report, Places& places, const toml::table& table, std::siz
 void read_upstream(Reader& t, Upstream& upstream) {
   t.name({"outbound", "\"to-onprem\""}, upstream.outbound);
   t.list<SocketAddress>({"targets", R"(["192.168.1.53", "192.168.2.53:5353"])", Need::kRequired},
-                        upstream.targets, "an address, or an address with a port", parse_target);
+                        upstream.targets, parse_target);
   bool only = true;
   t.choice<bool>({"protocol", "\"udp\""}, only, {{"udp", true}}, {"tcp", "tls"});
   t.choice<Policy>({"policy", "\"random\""}, upstream.policy,
@@ -132,7 +123,7 @@ void read_upstream(Reader& t, Upstream& upstream) {
 }
 
 void read_rules(Reader& t, RuleSet& set, const std::string& config_path) {
-  const Key list{"list", R"(["onprem.corp forward corp-dns"])"};
+  const Key list{"list", R"(["onprem.corp forward corp-dns"])", Need::kNotEmpty};
   t.for_each_text(list, [&](const toml::node& node, std::string_view text) {
     set.list.emplace_back(text);
     set.list_positions.push_back(position_of(node.source()));
@@ -143,7 +134,7 @@ void read_rules(Reader& t, RuleSet& set, const std::string& config_path) {
 }
 
 void read_network(Reader& t, Network& network) {
-  t.list<Prefix>({"clients", R"(["10.1.0.0/16"])"}, network.clients, "a prefix", parse_client_prefix);
+  t.list<Prefix>({"clients", R"(["10.1.0.0/16"])", Need::kNotEmpty}, network.clients, Prefix::parse);
   const Key rules{"rules", R"(["corp"])"};
   t.for_each_text(rules, [&](const toml::node& node, std::string_view text) {
     t.record(rules, network.rules.size(), node);
@@ -206,8 +197,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   root.single("limits", [&](Reader& t) { read_limits(t, config.limits); });
   root.single("metrics", [&](Reader& t) {
     std::pair<IpAddress, std::uint16_t> listen;
-    t.value<std::pair<IpAddress, std::uint16_t>>({"listen", "\"127.0.0.1:9153\""}, listen,
-                                                 "an address with a port", parse_listen);
+    t.value<std::pair<IpAddress, std::uint16_t>>({"listen", "\"127.0.0.1:9153\""}, listen, parse_listen);
     if (listen.second != 0) config.metrics = listen;
   });
   root.single("log", [&](Reader& t) { read_log(t, config.log_level); });

@@ -55,9 +55,9 @@ bool is_broadcast(const IpAddress& a) {
 }
 
 std::string what_is_not_a_host(const IpAddress& a) {
-  if (is_unspecified(a)) return "that is no host's address";
-  if (is_multicast(a)) return "that is a multicast address";
-  if (is_broadcast(a)) return "that is the broadcast address";
+  if (is_unspecified(a)) return "is no host's address";
+  if (is_multicast(a)) return "is a multicast address";
+  if (is_broadcast(a)) return "is the broadcast address";
   return {};
 }
 
@@ -142,61 +142,53 @@ std::string check_probe(std::string_view text) {
 }
 
 Result<Prefix> parse_port_address(std::string_view text) {
-  if (text.find('/') == std::string_view::npos) return Failure("its prefix length is missing");
+  const auto wrong = [text](std::string_view why) {
+    return Failure(fmt::format("{} {}", in_quotes(text), why));
+  };
+  if (text.find('/') == std::string_view::npos) return wrong("has no prefix length, such as /24");
   Result<Prefix> p = Prefix::parse_interface(text);
   if (!p) return p;
-  if (std::string why = what_is_not_a_host(p->address); !why.empty()) return Failure(std::move(why));
-  if (is_loopback(p->address)) return Failure("that is a loopback address");
+  if (const std::string why = what_is_not_a_host(p->address); !why.empty()) return wrong(why);
+  if (is_loopback(p->address)) return wrong("is a loopback address");
   const unsigned bits = p->is_v4() ? p->length - 96u : p->length;
-  if (bits == 0) return Failure("a prefix length of 0 would make the whole world on-link");
+  if (bits == 0) return wrong("would make the whole world on-link");
   if (p->is_v4() && bits < 31) {
-    if (p->address == with_host_bits(*p, false))
-      return Failure("that is the network's own address, no host's");
-    if (p->address == with_host_bits(*p, true)) return Failure("that is the network's broadcast address");
+    if (p->address == with_host_bits(*p, false)) return wrong("is the network's own address, no host's");
+    if (p->address == with_host_bits(*p, true)) return wrong("is the network's broadcast address");
   }
-  return p;
-}
-
-Prefix network_of(const Prefix& interface_address) {
-  return {with_host_bits(interface_address, false), interface_address.length};
-}
-
-Result<Prefix> parse_client_prefix(std::string_view text) {
-  Result<Prefix> p = Prefix::parse(text);
-  if (p) return p;
-  if (const Result<Prefix> with_host = Prefix::parse_interface(text))
-    return Failure(
-        fmt::format("bits behind the prefix are set, the network is {}", network_of(*with_host).to_string()));
   return p;
 }
 
 Result<IpAddress> parse_host(std::string_view text) {
   Result<IpAddress> a = IpAddress::parse(text);
   if (!a) return a;
-  if (std::string why = what_is_not_a_host(*a); !why.empty()) return Failure(std::move(why));
+  if (const std::string why = what_is_not_a_host(*a); !why.empty())
+    return Failure(fmt::format("{} {}", in_quotes(text), why));
   return a;
 }
 
 Result<SocketAddress> parse_target(std::string_view text) {
   Result<SocketAddress> a = SocketAddress::parse(text, kDnsPort);
   if (!a) return a;
-  if (std::string why = what_is_not_a_host(a->address); !why.empty()) return Failure(std::move(why));
-  if (a->port == 0) return Failure("port 0 can't be asked");
+  if (const std::string why = what_is_not_a_host(a->address); !why.empty())
+    return Failure(fmt::format("{} {}", in_quotes(text), why));
   return a;
 }
 
 Result<std::pair<IpAddress, std::uint16_t>> parse_listen(std::string_view text) {
   const Result<SocketAddress> a = SocketAddress::parse(text, 0);
   if (!a) return Failure(a.error());
-  if (a->port == 0) return Failure("its port is missing");
+  if (a->port == 0) return Failure(fmt::format("{} has no port", in_quotes(text)));
   return std::pair(a->address, a->port);
 }
 
 Result<MacAddress> parse_station(std::string_view text) {
   Result<MacAddress> mac = MacAddress::parse(text);
   if (!mac) return mac;
-  if ((mac->octets[0] & 1) != 0) return Failure("that is a group address");
-  if (mac->octets == MacAddress{}.octets) return Failure("that is no station's address");
+  if ((mac->octets[0] & 1) != 0)
+    return Failure(fmt::format("{} is a group address, no station's", in_quotes(text)));
+  if (mac->octets == MacAddress{}.octets)
+    return Failure(fmt::format("{} is no station's address", in_quotes(text)));
   return mac;
 }
 

@@ -1,4 +1,4 @@
-// What single values of the configuration mean, beyond their type. Each returns what is wrong in words.
+// What single values of the configuration mean, beyond their type, and what is wrong with them in words.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +25,10 @@ std::string check_socket(std::string_view text);
 std::string check_probe(std::string_view text);
 std::string check_not_empty(std::string_view text);
 
-// Parsers for Reader::value and Reader::list.
+// Parsers for Reader::value and Reader::list: their errors are sentences that name the text.
 
 /// An address that a port can have, with its prefix length: "10.53.0.53/24".
 Result<Prefix> parse_port_address(std::string_view text);
-/// A prefix of clients; tells the right one where host bits are set.
-Result<Prefix> parse_client_prefix(std::string_view text);
 /// An address that one host can have: neither unspecified nor multicast nor IPv4 broadcast.
 Result<IpAddress> parse_host(std::string_view text);
 /// A target, port 53 where none is given.
@@ -43,8 +41,6 @@ Result<MacAddress> parse_station(std::string_view text);
 bool is_loopback(const IpAddress& address);
 /// 169.254.0.0/16 and fe80::/10.
 bool is_link_local(const IpAddress& address);
-/// "10.1.0.0/16" of "10.1.2.3/16".
-Prefix network_of(const Prefix& interface_address);
 /// What names the device itself: a virtual device without its arguments, a PCI address with its domain, in
 /// small letters.
 std::string device_identity(std::string_view device);
