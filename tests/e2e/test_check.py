@@ -47,16 +47,16 @@ rules = ["corp"]
 # name: (what stands in the good file, what stands there instead, words that the message must have)
 MISTAKES = {
     "unknown key": ('gateways =', '§gatewayz =', ["gatewayz", "gateways"]),
-    "unknown table": ('[[outbound]]', '[[§outbond]]', ["outbond", "outbound"]),
+    "unknown table": ('[[network]]', '[[§outbond]]\nname = "x"\n[[network]]', ["outbond", "outbound"]),
     "wrong type": ('name = "lan"', 'name = §7', ["name"]),
     "list where a text is due": ('outbound = "to-onprem"', 'outbound = §["to-onprem"]', ["outbound"]),
     "missing key": ('[[port]]\nname = "lan"\ndevice = "net_af_packet0,iface=eth1"', '§[[port]]\nname = "lan"', ["device"]),
     "address on no port": ('name = "from-onprem"\naddresses = ["10.53.0.53"]',
                            'name = "from-onprem"\naddresses = [§"10.53.0.54"]', ["10.53.0.54", "10.53.0.53"]),
-    "rule to an unknown upstream": ('"onprem.corp forward corp-dns"', '§"onprem.corp forward corp-dnz"', ["corp-dnz", "corp-dns"]),
-    "unknown action": ('"onprem.corp forward corp-dns"', '§"onprem.corp froward corp-dns"', ["froward", "forward"]),
-    "bad name in a rule": ('"onprem.corp forward corp-dns"', '§"on..corp forward corp-dns"', ["on..corp"]),
-    "rule twice": ('"onprem.corp forward corp-dns",', '"onprem.corp forward corp-dns",\n  §"OnPrem.corp. block nxdomain",', ["onprem.corp"]),
+    "rule to an unknown upstream": ('"onprem.corp forward corp-dns"', '"onprem.corp forward §corp-dnz"', ["corp-dnz", "corp-dns"]),
+    "unknown action": ('"onprem.corp forward corp-dns"', '"onprem.corp §froward corp-dns"', ["froward", "forward"]),
+    "bad name in a rule": ('"onprem.corp forward corp-dns"', '"§on..corp forward corp-dns"', ["on..corp"]),
+    "rule twice": ('"onprem.corp forward corp-dns",', '"onprem.corp forward corp-dns",\n  "§OnPrem.corp. block nxdomain",', ["onprem.corp"]),
     "one prefix in two networks": ('rules = ["corp"]', 'rules = ["corp"]\n[[network]]\nname = "two"\nclients = [§"10.1.0.0/16"]\nrules = ["corp"]',
                                    ["10.1.0.0/16", "prod"]),
     "bad CIDR": ('allow = ["10.0.0.0/8"]', 'allow = [§"10.0.0.0/33"]', ["10.0.0.0/33"]),
@@ -74,9 +74,9 @@ MISTAKES = {
     "worker on the control core": ('[[port]]', '[dataplane]\nworkers = [2]\ncontrol_core = §2\n[[port]]', ["core 2"]),
     "pending no power of two": ('[[port]]', '[dataplane]\npending = §1000\n[[port]]', ["1000", "1024"]),
     "syntax": ('clients = ["10.1.0.0/16"]', 'clients = ["10.1.0.0/16"', []),
-    "key twice": ('device = "net_af_packet0,iface=eth1"', 'device = "net_af_packet0,iface=eth1"\n§device = "net_tap0"', ["device"]),
+    "key twice": ('device = "net_af_packet0,iface=eth1"', 'device = "net_af_packet0,iface=eth1"\ndevice = §"net_tap0"', ["device"]),
     "empty endpoint": ('addresses = ["10.53.0.53"]\nallow', 'addresses = §[]\nallow', ["addresses"]),
-    "bad policy": ('targets = ["192.168.1.53"]', 'targets = ["192.168.1.53"]\npolicy = §"fastets"', ["fastets", "fastest"]),
+    "bad policy": ('targets = ["192.168.1.53"]', 'targets = ["192.168.1.53"]\npolicy = §"radnom"', ["radnom", "random"]),
     "ports the wrong way round": ('name = "to-onprem"\n', 'name = "to-onprem"\nsource_ports = §[5000, 4000]\n', ["5000", "4000"]),
 }
 
@@ -183,6 +183,14 @@ def test_a_file_of_anything(check, tmp_path):
     for content in (b"", b"\0" * 100, b"\xff\xfe" * 50, b"[" * 100000, b"a = " + b"{b=" * 20000, b"x = 1\n" * 1000):
         path.write_bytes(content)
         assert check(path).returncode == 78
+
+
+def test_the_configuration_in_the_readme_passes(check, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "shunt.toml"
+    path.write_text(re.search("```toml\n(.*?)```", text, re.S)[1], encoding="utf-8")
+    done = check(path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_example_configurations_pass(check):
