@@ -17,7 +17,7 @@
 #include "dataplane/dns/query.h"
 #include "dataplane/dns/reply.h"
 #include "tests/unit/dns/ldns_corpus.h"
-#include "tests/unit/dns/reference_reader.h"
+#include "tests/support/reference_reader.h"
 
 namespace shunt::dns {
 namespace {
