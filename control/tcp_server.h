@@ -87,12 +87,6 @@ class TcpServer {
 
   /// Listeners opened for a change of endpoints that may still be given up by destroying this.
   class Change {
-   public:
-    Change(Change&&) noexcept;
-    Change& operator=(Change&&) noexcept;
-    ~Change();
-
-   private:
     friend class TcpServer;
     Change() = default;
     std::vector<TcpEndpoint> endpoints_;
