@@ -70,25 +70,17 @@ class Routes::Impl : public std::enable_shared_from_this<Impl> {
     ports_.clear();
     for (const RoutePort& port : ports)
       ports_.insert_or_assign(port.ifindex, port.port);
-    // The caller has made or removed mirrors just now: their events may still be on the way.
-    links_.resync(requests_);
-    mark_all();
-    while (look_up()) {
-    }
-    hops_ = settle();
+    look_up_all();
   }
 
   void want(std::vector<RouteRequest> requests) {
-    dirty_.clear();
     wanted_ = std::move(requests);
     routes_.assign(wanted_.size(), {});
     by_target_.clear();
     for (std::size_t i = 0; i < wanted_.size(); ++i)
       by_target_.emplace(wanted_[i].target, i);
-    mark_all();
-    while (look_up()) {
-    }
-    hops_ = settle();
+    dirty_.clear();
+    look_up_all();
   }
 
   std::function<void()> callback_;
@@ -205,6 +197,16 @@ class Routes::Impl : public std::enable_shared_from_this<Impl> {
     for (auto i = first; i != last; ++i)
       dirty_.insert(i->second);
     if (first != last) schedule();
+  }
+
+  /// At once, for the caller's calls: it may have made or removed mirrors just now, whose events are still on
+  /// the way.
+  void look_up_all() {
+    links_.resync(requests_);
+    mark_all();
+    while (look_up()) {
+    }
+    hops_ = settle();
   }
 
   /// Looks up some of what may have changed; true if more is left.

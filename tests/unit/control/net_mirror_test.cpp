@@ -79,7 +79,9 @@ TEST_F(Mirrors, SendFinishedChecksums) {
     return fd;
   });
   ASSERT_TRUE(listener) << listener.error();
-  for (const auto& [client, port] : {std::pair{client4, port4}, std::pair{client6, port6}}) {
+  for (const auto& pair : {std::pair{client4, port4}, std::pair{client6, port6}}) {
+    const auto& client = pair.first;  // clang 14: a lambda can't take a structured binding
+    const auto& port = pair.second;
     ASSERT_TRUE(mirror.write(tcp_syn(client, port, 40000, 53)));
     std::optional<Frame> answer;
     run_until([&] {
