@@ -95,9 +95,13 @@ Result<void> Port::start(const PortOptions& options) {
   if (const int error = rte_eth_macaddr_get(ethdev_, &mac); error != 0)
     return failed(device_, "has no MAC", error);
   std::memcpy(mac_.octets.data(), mac.addr_bytes, 6);
-  rte_eth_promiscuous_disable(ethdev_);
-  // Neighbour discovery comes by multicast; a device that can't be told takes everything.
-  if (rte_eth_allmulticast_enable(ethdev_) != 0) rte_eth_promiscuous_enable(ethdev_);
+  // A TAP's MAC is its kernel side's own: our station on that link needs another.
+  if (driver_ == "net_tap") {
+    mac_.octets[0] |= 0x02;
+    mac_.octets[5] ^= 0xff;
+  }
+  // Neighbour discovery comes by multicast; a device that can't be told so takes everything.
+  if (driver_ == "net_tap" || rte_eth_allmulticast_enable(ethdev_) != 0) rte_eth_promiscuous_enable(ethdev_);
   return {};
 }
 

@@ -1,0 +1,208 @@
+// What the control socket is asked, and what it answers.
+#include <rte_mempool.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "control/control.h"
+#include "control/explain.h"
+#include "control/version.h"
+
+namespace shunt::control {
+
+using nlohmann::json;
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
+}
+
+std::uint64_t queries_of(const Stats& stats) { return stats[Counter::queries_udp] + stats[Counter::queries_stream]; }
+
+// A text of the request, or what stands in for it. Throws what the socket turns into an error.
+std::string text_of(const json& request, const char* key, const std::string& otherwise) {
+  const auto found = request.find(key);
+  if (found == request.end() || found->is_null()) return otherwise;
+  if (!found->is_string()) throw std::runtime_error(std::string("\"") + key + "\" must be a string");
+  return found->get<std::string>();
+}
+
+}  // namespace
+
+void Control::sample_rates() {
+  const double seconds = std::max(1e-3, seconds_since(sampled_));
+  sampled_ = std::chrono::steady_clock::now();
+  const bool first = rates_.empty();
+  rates_.resize(workers_->size());
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    const Stats now = workers_->worker(i).stats();
+    Rate& rate = rates_[i];
+    if (!first) {
+      const std::uint64_t polled = now[Counter::polled_us] - rate.last[Counter::polled_us];
+      const std::uint64_t busy = now[Counter::busy_us] - rate.last[Counter::busy_us];
+      rate.busy = polled == 0 ? 0 : 100.0 * static_cast<double>(busy) / static_cast<double>(polled);
+      rate.queries = static_cast<double>(queries_of(now) - queries_of(rate.last)) / seconds;
+    }
+    rate.last = now;
+  }
+}
+
+std::string Control::limiting_resource() const {
+  for (std::size_t i = 0; i < rates_.size(); ++i) {
+    if (rates_[i].busy > 90) return "worker " + std::to_string(i) + " is busy";
+    if (workers_->worker(i).stats().pending * 10 > std::uint64_t{generation_->config.dataplane.pending} * 9) {
+      return "pending queries of worker " + std::to_string(i);
+    }
+  }
+  const rte_mempool* pool = workers_->pool();
+  const unsigned left = rte_mempool_avail_count(pool);
+  if (left < pool->size / 10) return "packet buffers";
+  return "none";
+}
+
+json Control::status() const {
+  const conf::Config& config = generation_->config;
+  json ports = json::array(), workers = json::array();
+  for (std::size_t i = 0; i < config.ports.size(); ++i) {
+    const Port& port = workers_->ports()[i];
+    json addresses = json::array();
+    for (const Prefix& p : config.ports[i].addresses) addresses.push_back(p.to_string());
+    ports.push_back({{"name", config.ports[i].name}, {"device", port.device()}, {"mac", port.mac().to_string()},
+                     {"link", port.link_up() ? "up" : "down"}, {"addresses", std::move(addresses)},
+                     {"mirror", config.ports[i].mirror}});
+  }
+  for (std::size_t i = 0; i < rates_.size(); ++i) {
+    const Stats stats = workers_->worker(i).stats();
+    workers.push_back({{"id", i}, {"core", config.dataplane.workers[i]}, {"generation", stats.generation},
+                       {"busy_percent", rates_[i].busy}, {"queries_per_second", rates_[i].queries},
+                       {"pending", stats.pending}, {"cache_entries", stats.cache_entries}});
+  }
+  return {{"version", kVersion}, {"pid", getpid()}, {"uptime_seconds", seconds_since(started_)},
+          {"generation", generation_->number()}, {"config", config.path}, {"ports", std::move(ports)},
+          {"workers", std::move(workers)}, {"rules", generation_->rules},
+          {"packet_buffers", {{"size", workers_->pool()->size}, {"free", rte_mempool_avail_count(workers_->pool())}}},
+          {"limiting_resource", limiting_resource()}};
+}
+
+json Control::upstreams() const {
+  const std::vector<TargetMetrics> targets = health_->metrics();
+  const std::vector<double> since = health_->since_seconds();
+  json result = json::array();
+  for (const conf::Upstream& upstream : generation_->config.upstreams) {
+    json list = json::array();
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const TargetMetrics& t = targets[i];
+      if (t.upstream != upstream.name) continue;
+      list.push_back({{"address", t.target.to_string()}, {"state", t.up ? "up" : "down"}, {"since_seconds", since[i]},
+                      {"latency_ms", t.latency_seconds * 1e3}, {"in_flight", t.in_flight}, {"sent", t.sent},
+                      {"answered", t.answered}, {"timeouts", t.timeouts}});
+    }
+    result.push_back({{"name", upstream.name}, {"targets", std::move(list)}});
+  }
+  return {{"upstreams", std::move(result)}};
+}
+
+json Control::cache_stats() const {
+  json workers = json::array();
+  std::uint64_t hits = 0, lookups = 0;
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    const Stats s = workers_->worker(i).stats();
+    hits += s[Counter::cache_hits];
+    lookups += s[Counter::cache_hits] + s[Counter::cache_misses];
+    workers.push_back({{"worker", i}, {"entries", s.cache_entries}, {"octets", s.cache_octets},
+                       {"hits", s[Counter::cache_hits]}, {"misses", s[Counter::cache_misses]},
+                       {"insertions", s[Counter::cache_insertions]}, {"evictions", s[Counter::cache_evictions]}});
+  }
+  return {{"workers", std::move(workers)},
+          {"hit_ratio", lookups == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(lookups)}};
+}
+
+json Control::flush_cache(const json& request) {
+  const std::string text = text_of(request, "name", "");
+  std::vector<std::uint8_t> wire;
+  if (!text.empty()) {
+    const auto name = dns::parse_name(text);
+    if (!name) throw std::runtime_error("\"" + text + "\" is no domain name: " + name.error());
+    wire.assign(name->octets().begin(), name->octets().end());
+  }
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    rte_mbuf* packet = crossing_->make_packet(wire);
+    if (packet == nullptr) throw std::runtime_error("no packet buffer is free: try again");
+    message_of(packet).kind = MessageKind::kFlush;
+    if (!crossing_->order(i, packet)) throw std::runtime_error("worker " + std::to_string(i) + " has too many orders: try again");
+  }
+  return {{"flushed", true}};
+}
+
+json Control::health() const {
+  if (stopping_) return {{"healthy", false}, {"reason", "the daemon is stopping"}};
+  const auto& ports = workers_->ports();
+  const bool link = std::any_of(ports.begin(), ports.end(), [](const Port& p) { return p.link_up(); });
+  if (!link) return {{"healthy", false}, {"reason", "no port has a link"}};
+  const std::vector<TargetMetrics> targets = health_->metrics();
+  const bool any = targets.empty() || std::any_of(targets.begin(), targets.end(), [](const TargetMetrics& t) { return t.up; });
+  if (!any) return {{"healthy", false}, {"reason", "every target of every upstream is down"}};
+  return {{"healthy", true}, {"reason", ""}};
+}
+
+json Control::explain_query(const json& request) const {
+  ExplainRequest r;
+  r.name = text_of(request, "name", "");
+  r.type = text_of(request, "type", "A");
+  r.client = text_of(request, "client", "");
+  r.endpoint = text_of(request, "endpoint", "");
+  if (r.name.empty()) throw std::runtime_error("explain needs a \"name\"");
+  if (r.client.empty()) throw std::runtime_error("explain needs a \"client\"");
+  auto result = explain(*generation_, key_, path_states_, workers_->health(), r);
+  if (!result) throw std::runtime_error(result.error());
+  return std::move(*result);
+}
+
+MetricsSnapshot Control::metrics() const {
+  MetricsSnapshot m;
+  m.version = kVersion;
+  m.generation = generation_->number();
+  m.uptime_seconds = seconds_since(started_);
+  for (unsigned i = 0; i < workers_->size(); ++i) m.workers.push_back({i, workers_->worker(i).stats()});
+  m.targets = health_->metrics();
+  m.tcp = tcp_->counters();
+  m.tcp_connections = tcp_->connections();
+  m.tcp_in_flight = tcp_->queries_in_flight();
+  m.host = resolver_->counters();
+  m.host_in_flight = resolver_->in_flight();
+  m.host_latency = resolver_->latency();
+  m.control = socket_->counters();
+  return m;
+}
+
+json Control::run_command(const std::string& command, const json& request) {
+  if (command == "status") return status();
+  if (command == "upstreams") return upstreams();
+  if (command == "explain") return explain_query(request);
+  if (command == "cache stats") return cache_stats();
+  if (command == "cache flush") return flush_cache(request);
+  if (command == "stats") return stats_result(metrics());
+  if (command == "metrics") return {{"text", prometheus_text(metrics())}};
+  if (command == "health") return health();
+  throw std::runtime_error("unknown command \"" + command +
+                           "\": there are status, reload, explain, upstreams, cache stats, cache flush, stats, metrics, health");
+}
+
+void Control::handle(const json& request, ControlSocket::Done done) {
+  const std::string command = request.at("command").get<std::string>();
+  if (command != "reload") return done(ok_reply(run_command(command, request)));
+  const bool dry_run = request.value("dry_run", false);
+  asio::co_spawn(io_, reload(dry_run), [done = std::move(done)](std::exception_ptr failed, Result<json> result) {
+    if (failed != nullptr) return done(error_reply("the reload failed; nothing was changed"));
+    if (result) {
+      spdlog::info("{}", (*result)["summary"].get<std::string>());
+      return done(ok_reply(std::move(*result)));
+    }
+    json reply = error_reply(result.error());
+    reply["code"] = 78;
+    done(std::move(reply));
+  });
+}
+
+}  // namespace shunt::control

@@ -1,0 +1,170 @@
+#include "control/control.h"
+
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+
+namespace shunt::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The loop sleeps when idle, and not for long: workers can't wake it without a system call of theirs.
+constexpr auto kShortNap = 50us, kLongNap = 500us;
+constexpr unsigned kIdleTurnsBeforeLongNap = 200;
+
+dns::HashKey draw_key(Random& random) { return {random.next64(), random.next64()}; }
+
+}  // namespace
+
+Control::Control(conf::Config config)
+    : key_([] {
+        Random random(Random::system_seed());
+        return draw_key(random);
+      }()),
+      first_config_(std::move(config)),
+      random_(Random::system_seed()),
+      signals_(io_, SIGTERM, SIGINT, SIGHUP),
+      tick_(io_) {}
+
+Control::~Control() {
+  builder_.join();
+  // What uses the workers' memory goes before them.
+  socket_.reset();
+  metrics_listener_.reset();
+  tcp_.reset();
+  resolver_.reset();
+  if (workers_) workers_->stop();
+  routes_.reset();
+  if (mirrors_) mirrors_->close();
+}
+
+Result<void> Control::start() {
+  auto generation = make_generation(first_config_, 1, key_, registry_);
+  if (!generation) return Failure(generation.error());
+  const conf::Config& config = (*generation)->config;
+  auto workers = Workers::open(config, key_);
+  if (!workers) return Failure(workers.error());
+  workers_ = std::move(*workers);
+  crossing_.emplace(*workers_, Crossing::Receivers{
+      [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
+      [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
+      [this](const Message& message, std::span<const std::uint8_t> answer) { take_reply(message, answer); }});
+  auto mirrors = Mirrors::open(io_, config, workers_->ports(), [this](std::uint8_t port, std::span<const std::uint8_t> frame) {
+    crossing_->send_frame(port, frame);
+  });
+  if (!mirrors) return Failure(mirrors.error());
+  mirrors_.emplace(std::move(*mirrors));
+  auto routes = Routes::open(io_, mirrors_->where());
+  if (!routes) return Failure(routes.error());
+  routes_.emplace(std::move(*routes));
+  routes_->set_ports(mirrors_->route_ports());
+  routes_->want((*generation)->routes);
+  routes_->on_change([this] { republish_adjacencies(); });
+  resolver_.emplace(io_, random_);
+  misses_.emplace(*crossing_, *resolver_, workers_->health());
+  health_.emplace(*workers_, *crossing_, *resolver_);
+  tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
+  Adjacencies adjacencies = adjacencies_of(**generation);
+  path_states_ = adjacencies.states;
+  adopt(*generation);
+  if (auto launched = workers_->launch(generation_->snapshot, std::move(adjacencies.headers)); !launched) return launched;
+  return open_sockets();
+}
+
+Result<void> Control::open_sockets() {
+  const conf::Config& config = generation_->config;
+  if (auto set = tcp_->set_endpoints(generation_->tcp_endpoints); !set) return set;
+  if (config.metrics) {
+    MetricsListener::Options options;
+    options.address = {config.metrics->first, config.metrics->second};
+    auto listener = MetricsListener::open(io_, options, [this] { return prometheus_text(metrics()); });
+    if (!listener) return Failure("[metrics] listen: " + listener.error());
+    metrics_listener_ = std::move(*listener);
+  }
+  ControlSocket::Options options;
+  options.path = config.control_socket;
+  auto socket = ControlSocket::open(io_, std::move(options),
+                                    [this](const nlohmann::json& request, ControlSocket::Done done) { handle(request, std::move(done)); });
+  if (!socket) return Failure("[control] socket: " + socket.error());
+  socket_ = std::move(*socket);
+  wait_for_signal();
+  sample_rates();
+  housekeeping();
+  return {};
+}
+
+// Takes a generation as the current one: everybody who keeps a reference gets the new.
+void Control::adopt(std::shared_ptr<const Generation> generation) {
+  generation_ = std::move(generation);
+  misses_->set_generation(generation_);
+  health_->set_generation(generation_);
+}
+
+void Control::wait_for_signal() {
+  signals_.async_wait([this](std::error_code error, int signal) {
+    if (error) return;
+    if (signal == SIGHUP) {
+      asio::co_spawn(io_, reload(false), [](std::exception_ptr failed, const Result<nlohmann::json>& result) {
+        if (failed != nullptr) return spdlog::error("reload failed");
+        if (!result) return spdlog::error("reload: {}", result.error());
+        spdlog::info("{}", (*result)["summary"].get<std::string>());
+      });
+    } else if (stopping_) {
+      stop_now_ = true;
+    } else {
+      begin_stop();
+    }
+    wait_for_signal();
+  });
+}
+
+// No new queries; what is in flight is answered, for drain_ms at most.
+void Control::begin_stop() {
+  spdlog::info("stopping");
+  stopping_ = true;
+  const std::uint32_t drain_ms = generation_->config.limits.drain_ms;
+  stop_deadline_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(drain_ms);
+  workers_->publish(generation_->snapshot, workers_->view().adjacencies, true, drain_ms, nullptr);
+  tcp_->stop(drain_ms, [this] { tcp_done_ = true; });
+}
+
+// Every Health::kTickMs.
+void Control::housekeeping() {
+  health_->tick();
+  if (++ticks_ % 5 == 0) {
+    sample_rates();
+    mirrors_->follow_links(workers_->ports());
+  }
+  tick_.expires_after(std::chrono::milliseconds(Health::kTickMs));
+  tick_.async_wait([this](std::error_code error) {
+    if (!error) housekeeping();
+  });
+}
+
+unsigned Control::turn() {
+  workers_->poll();
+  return crossing_->poll() + static_cast<unsigned>(io_.poll());
+}
+
+void Control::run() {
+  unsigned idle = 0;
+  while (!stop_now_) {
+    if (turn() != 0) {
+      idle = 0;
+    } else if (++idle < kIdleTurnsBeforeLongNap) {
+      io_.run_one_for(kShortNap);
+    } else {
+      io_.run_one_for(kLongNap);
+    }
+    if (!stopping_) continue;
+    std::uint64_t waiting = 0;
+    for (std::size_t i = 0; i < workers_->size(); ++i) waiting += workers_->worker(i).stats().waiting;
+    const bool drained = tcp_done_ && waiting == 0;
+    if (drained || std::chrono::steady_clock::now() >= stop_deadline_) break;
+  }
+  signals_.cancel();
+  tick_.cancel();
+}
+
+}  // namespace shunt::control

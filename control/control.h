@@ -1,0 +1,117 @@
+// The control plane: one thread, one event loop, and everything that is not the fast path hung up on it. The parts know nothing of
+// each other; here they are tied together.
+#pragma once
+
+#include <asio.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/adjacencies.h"
+#include "control/crossing.h"
+#include "control/generation.h"
+#include "control/health.h"
+#include "control/host_resolver.h"
+#include "control/metrics_listener.h"
+#include "control/mirrors.h"
+#include "control/miss.h"
+#include "control/net/routes.h"
+#include "control/registry.h"
+#include "control/socket.h"
+#include "control/tcp_server.h"
+#include "control/workers.h"
+
+namespace shunt::control {
+
+class Control {
+ public:
+  explicit Control(conf::Config config);
+  ~Control();
+
+  /// Brings everything up. After an error the object is only good for destruction.
+  Result<void> start();
+  /// Runs until a signal ends it, and everything in flight is answered. SIGHUP reloads; a second SIGTERM or SIGINT ends at once.
+  void run();
+
+ private:
+  // control.cpp: life
+  Result<void> open_sockets();
+  void wait_for_signal();
+  void begin_stop();
+  void housekeeping();
+  unsigned turn();
+
+  // streams.cpp: TCP clients
+  TcpServer::Owner tcp_owner();
+  Result<int> open_listener(const SocketAddress& address);
+  Result<int> open_in_mirror(int family, int type);
+  bool take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
+                         std::span<const std::uint8_t> message);
+  void take_reply(const Message& message, std::span<const std::uint8_t> answer);
+  void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
+
+  // reload.cpp
+  struct Built;
+  asio::awaitable<Result<nlohmann::json>> reload(bool dry_run);
+  asio::awaitable<Result<void>> switch_to(std::shared_ptr<const Generation> next);
+  asio::awaitable<void> wait_for_adjacencies(const Generation& next);
+  asio::awaitable<std::vector<unsigned>> publish(const Generation& next);
+  void republish_adjacencies();
+  Adjacencies adjacencies_of(const Generation& generation) const;
+  void adopt(std::shared_ptr<const Generation> generation);
+
+  // commands.cpp: what the control socket is asked
+  void handle(const nlohmann::json& request, ControlSocket::Done done);
+  nlohmann::json run_command(const std::string& command, const nlohmann::json& request);
+  nlohmann::json status() const;
+  nlohmann::json upstreams() const;
+  nlohmann::json cache_stats() const;
+  nlohmann::json flush_cache(const nlohmann::json& request);
+  nlohmann::json health() const;
+  nlohmann::json explain_query(const nlohmann::json& request) const;
+  MetricsSnapshot metrics() const;
+  std::string limiting_resource() const;
+
+  /// Rates of the last second, for `status`.
+  struct Rate {
+    Stats last;
+    double busy = 0, queries = 0;
+  };
+  void sample_rates();
+
+  const dns::HashKey key_;
+  conf::Config first_config_;
+  asio::io_context io_;
+  asio::thread_pool builder_{1};
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  Registry registry_;                       ///< the builder's, once a reload is under way
+  std::shared_ptr<const Generation> generation_;
+  std::vector<PathState> path_states_;      ///< parallel to the snapshot's paths
+  Random random_;
+  std::unique_ptr<Workers> workers_;
+  std::optional<Mirrors> mirrors_;
+  std::optional<Routes> routes_;
+  std::optional<Crossing> crossing_;
+  std::optional<HostResolver> resolver_;
+  std::optional<Misses> misses_;
+  std::optional<Health> health_;
+  std::optional<TcpServer> tcp_;
+  std::unique_ptr<ControlSocket> socket_;
+  std::unique_ptr<MetricsListener> metrics_listener_;
+  asio::signal_set signals_;
+  asio::steady_timer tick_;
+  std::vector<Rate> rates_;
+  std::chrono::steady_clock::time_point sampled_;
+  unsigned ticks_ = 0;
+  bool reloading_ = false;
+  bool stopping_ = false;
+  bool tcp_done_ = false;
+  bool stop_now_ = false;
+  std::chrono::steady_clock::time_point stop_deadline_;
+};
+
+}  // namespace shunt::control

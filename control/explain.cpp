@@ -1,0 +1,250 @@
+#include "control/explain.h"
+
+#include <fmt/format.h>
+#include <ldns/ldns.h>
+
+#include <algorithm>
+
+namespace shunt::control {
+namespace {
+
+using nlohmann::json;
+using rules::Action;
+
+// The lookup of stages/match.cpp for one name: best rule over all sets of a network.
+class Lookup {
+ public:
+  Lookup(const state::Network& network, const dns::Name& name, const dns::HashKey& key) : network_(network), name_(name) {
+    dns::hash_suffixes(key, name, hashes_.data());
+  }
+
+  rules::Match winner() const {
+    rules::Match best;
+    for (std::uint8_t s = 0; s < network_.set_count; ++s) take(*network_.sets[s], s, best);
+    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
+    return best;
+  }
+  rules::Match builtin() const {
+    rules::Match best;
+    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
+    return best;
+  }
+  const rules::RuleSet* set(const rules::Match& match) const {
+    if (!match.found()) return nullptr;
+    return match.set < network_.set_count ? network_.sets[match.set] : network_.builtin;
+  }
+
+ private:
+  void take(const rules::RuleSet& set, std::uint8_t position, rules::Match& best) const {
+    rules::Match match = set.find(name_, hashes_.data());
+    match.set = position;
+    if (match.precedence() > best.precedence()) best = match;
+  }
+
+  const state::Network& network_;
+  const dns::Name& name_;
+  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes_;
+};
+
+class Explanation {
+ public:
+  Explanation(const Generation& generation, const dns::HashKey& key,
+              const std::vector<PathState>& states, const state::TargetHealth* health)
+      : generation_(generation), snapshot_(*generation.snapshot), key_(key), states_(states), health_(health) {}
+
+  json result;
+
+  void run(const dns::Name& name, const IpAddress& client, const state::Endpoint& endpoint) {
+    result["endpoint"] = endpoint.name;
+    result["allowed"] = endpoint.allow.contains(client);
+    result["rule"] = nullptr;
+    result["others"] = json::array();
+    result["upstream"] = nullptr;
+    result["network"] = nullptr;
+    if (const auto prefix = endpoint.allow.find_prefix(client)) result["allowed_by"] = prefix->to_string();
+    if (!endpoint.allow.contains(client)) {
+      result["outcome"] = "dropped: the client is outside the endpoint's allow list, and gets no answer";
+      return;
+    }
+    std::uint32_t network = endpoint.network;
+    if (network == net::PrefixTable::kNone) network = snapshot_.clients.find(client);
+    if (network == net::PrefixTable::kNone) {
+      result["outcome"] = "refused (extended error 18): the client is in no network";
+      return;
+    }
+    if (endpoint.network == net::PrefixTable::kNone) {
+      result["network_by"] = snapshot_.clients.find_prefix(client)->to_string();
+    }
+    decide(name, snapshot_.networks[network]);
+  }
+
+ private:
+  std::string upstream_name(std::uint32_t handle) const {
+    const state::Upstream* upstream = snapshot_.upstream(handle);
+    return upstream == nullptr ? "" : upstream->name;
+  }
+  std::string text(const rules::RuleSet& set, rules::RuleIndex rule) const {
+    return conf::rule_text(set, rule, [&](std::uint32_t handle) { return upstream_name(handle); });
+  }
+
+  json describe(const rules::RuleSet& set, rules::RuleIndex rule) const {
+    json described{{"text", text(set, rule)}};
+    if (const conf::BuiltRuleSet* built = generation_.find_set(&set)) {
+      described["set"] = built->name;
+      described["where"] = built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
+    } else {
+      described["set"] = "built-in";
+      described["where"] = "built-in";
+    }
+    return described;
+  }
+
+  void add_losers(const state::Network& network, const dns::Name& name, const rules::RuleSet* winning_set,
+                  const rules::Match& winner) {
+    for (std::uint8_t s = 0; s <= network.set_count; ++s) {
+      const rules::RuleSet* set = s < network.set_count ? network.sets[s] : network.builtin;
+      if (set == nullptr) continue;
+      for (const rules::RuleIndex i : set->find_all(name)) {
+        if (set == winning_set && i == winner.rule) continue;
+        json loser = describe(*set, i);
+        loser["why"] = why_lost(set->rule(i), winner, s);
+        result["others"].push_back(std::move(loser));
+      }
+    }
+  }
+
+  static std::string why_lost(const rules::Rule& rule, const rules::Match& winner, std::uint8_t set) {
+    if (rule.labels < winner.labels) return "its name is shorter";
+    if (rule.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
+    if (set > winner.set) return "its rule set comes later";
+    return "passed over by a `system` rule";
+  }
+
+  void decide(const dns::Name& name, const state::Network& network) {
+    result["network"] = network.name;
+    const Lookup lookup(network, name, key_);
+    rules::Match match = lookup.winner();
+    const rules::RuleSet* set = lookup.set(match);
+    const rules::Match first = match;
+    const rules::RuleSet* first_set = set;
+    if (set != nullptr) result["rule"] = describe(*set, match.rule);
+    if (set != nullptr && set->rule(match.rule).action == Action::kSystem) {
+      match = lookup.builtin();
+      set = lookup.set(match);
+      result["then"] = set == nullptr ? "the network's default upstream" : text(*set, match.rule);
+    }
+    if (first_set != nullptr) add_losers(network, name, first_set, first);
+    if (set == nullptr) return go_to_default(network);
+    act(*set, match);
+  }
+
+  void act(const rules::RuleSet& set, const rules::Match& match) {
+    const rules::Rule& rule = set.rule(match.rule);
+    switch (rule.action) {
+      case Action::kForward: {
+        const state::Upstream* upstream = snapshot_.upstream(rule.argument);
+        result["outcome"] = "forward to " + upstream_name(rule.argument);
+        if (upstream != nullptr) describe_upstream(*upstream);
+        return;
+      }
+      case Action::kAnswer:
+        result["outcome"] = "answered at once by the rule";
+        return;
+      case Action::kBlockNxdomain:
+        result["outcome"] = "blocked: NXDOMAIN";
+        return;
+      case Action::kBlockNodata:
+        result["outcome"] = "blocked: no data";
+        return;
+      case Action::kBlockRefused:
+        result["outcome"] = "blocked: REFUSED";
+        return;
+      case Action::kBlockDrop:
+        result["outcome"] = "blocked: dropped without an answer";
+        return;
+      case Action::kSystem:
+        return;  // resolved before
+    }
+  }
+
+  void go_to_default(const state::Network& network) {
+    const state::Upstream* upstream = snapshot_.upstream(network.default_upstream);
+    if (upstream == nullptr) {
+      result["outcome"] = "refused (extended error 22): no rule matches, and the network has no default upstream";
+      return;
+    }
+    result["outcome"] = "no rule decides: default upstream " + upstream->name + ", asked by the control plane";
+    describe_upstream(*upstream);
+  }
+
+  void describe_upstream(const state::Upstream& upstream) {
+    json targets = json::array();
+    for (const state::Target& target : upstream.targets) {
+      json t{{"address", target.address.to_string()}};
+      if (health_ != nullptr) t["up"] = health_[target.id].up.load(std::memory_order_relaxed) != 0;
+      if (upstream.through_host) {
+        t["path"] = "through the host's own network";
+      } else {
+        describe_paths(target, t);
+      }
+      targets.push_back(std::move(t));
+    }
+    result["upstream"] = {{"name", upstream.name}, {"targets", std::move(targets)}};
+  }
+
+  void describe_paths(const state::Target& target, json& t) const {
+    std::string all;
+    for (std::uint32_t i = target.first_path; i < target.first_path + target.paths; ++i) {
+      if (!all.empty()) all += "; ";
+      all += "from " + snapshot_.paths[i].source.to_string();
+      if (i >= states_.size()) continue;
+      const PathState& state = states_[i];
+      all += state.usable ? fmt::format(" via port {}, next hop {}", generation_.config.ports[state.port].name,
+                                        state.next_hop.to_string())
+                          : " (no way: " + state.why_not + ")";
+    }
+    t["path"] = all;
+  }
+
+  const Generation& generation_;
+  const state::Snapshot& snapshot_;
+  const dns::HashKey& key_;
+  const std::vector<PathState>& states_;
+  const state::TargetHealth* health_;
+};
+
+Result<const state::Endpoint*> choose_endpoint(const state::Snapshot& snapshot, const std::string& name,
+                                               const IpAddress& client) {
+  if (snapshot.endpoints.empty()) return Failure("there is no inbound endpoint");
+  if (name.empty()) {
+    for (const state::Endpoint& e : snapshot.endpoints) {
+      if (e.allow.contains(client)) return &e;
+    }
+    return &snapshot.endpoints.front();
+  }
+  for (const state::Endpoint& e : snapshot.endpoints) {
+    if (e.name == name) return &e;
+  }
+  return Failure("there is no inbound endpoint \"" + name + "\"");
+}
+
+}  // namespace
+
+Result<json> explain(const Generation& generation, const dns::HashKey& key,
+                     const std::vector<PathState>& states, const state::TargetHealth* health,
+                     const ExplainRequest& request) {
+  const auto name = dns::parse_name(request.name);
+  if (!name) return Failure("\"" + request.name + "\" is no domain name: " + name.error());
+  if (ldns_get_rr_type_by_name(request.type.c_str()) == 0) return Failure("\"" + request.type + "\" is no record type");
+  const auto client = IpAddress::parse(request.client);
+  if (!client) return Failure("the client must be an address: " + client.error());
+  const auto endpoint = choose_endpoint(*generation.snapshot, request.endpoint, *client);
+  if (!endpoint) return Failure(endpoint.error());
+  Explanation explanation(generation, key, states, health);
+  explanation.result = {{"name", dns::to_text(name->octets())}, {"type", request.type}, {"client", client->to_string()},
+                        {"generation", generation.number()}};
+  explanation.run(*name, *client, **endpoint);
+  return std::move(explanation.result);
+}
+
+}  // namespace shunt::control

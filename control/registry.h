@@ -1,0 +1,44 @@
+// Numbers that outlive a configuration: what a pending slot or a cached answer may hold while the snapshot that
+// it came from is gone. One thread at a time (the builder's).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "conf/config.h"
+#include "dataplane/base/address.h"
+#include "dataplane/base/result.h"
+#include "dataplane/state/cache.h"
+
+namespace shunt::control {
+
+class Registry {
+ public:
+  /// The handle of an upstream's name, for as long as the process lives: rule sets hold it.
+  Result<std::uint32_t> handle(const std::string& upstream);
+
+  /// The origin of answers from an upstream: equal for equal outbound addresses, targets and TTL bounds, whatever the name.
+  state::Origin origin(const conf::Upstream& upstream, const std::vector<IpAddress>& sources);
+
+  /// The entry of a target in the health array. Targets are told apart by upstream name and address. An entry is given
+  /// to another target when no generation of the last two named its own.
+  Result<std::uint32_t> target(std::uint64_t generation, const std::string& upstream, const SocketAddress& address);
+
+ private:
+  using OriginKey = std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t, std::uint32_t>;
+  struct TargetEntry {
+    std::uint32_t id;
+    std::uint64_t generation;
+  };
+  std::map<std::string, std::uint32_t> handles_;
+  std::map<OriginKey, state::Origin> origins_;
+  state::Origin next_origin_ = 1;
+  std::map<std::pair<std::string, SocketAddress>, TargetEntry> targets_;
+  std::uint32_t next_target_ = 0;
+};
+
+}  // namespace shunt::control

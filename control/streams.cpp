@@ -1,0 +1,135 @@
+// TCP clients: their queries go to a worker and take the pipeline that all queries take; its answers come back by ticket.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "control/control.h"
+#include "control/endpoint.h"
+#include "dataplane/dns/edns.h"
+#include "dataplane/dns/reply.h"
+
+namespace shunt::control {
+namespace {
+
+constexpr int kBacklog = 512;
+
+Failure errno_failure(const std::string& what) { return Failure(what + ": " + std::strerror(errno)); }
+
+Result<int> make_listener(const SocketAddress& address) {
+  const auto endpoint = to_endpoint<asio::ip::tcp>(address);
+  FileDescriptor fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  if (!fd) return errno_failure("cannot make a socket");
+  const int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!address.address.is_v4()) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (::bind(fd.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0) {
+    return errno_failure("cannot bind TCP " + address.to_string());
+  }
+  if (::listen(fd.get(), kBacklog) != 0) return errno_failure("cannot listen at TCP " + address.to_string());
+  return fd.release();
+}
+
+// The question of a truncated answer, as it is asked again: flags of a query, our own OPT.
+std::vector<std::uint8_t> question_again(std::span<const std::uint8_t> answer) {
+  dns::Reply reply;
+  dns::Name name;
+  if (dns::parse_reply(answer, reply, name) != dns::ReplyVerdict::kGood) return {};
+  std::vector<std::uint8_t> wire(answer.begin(), answer.begin() + reply.question_end);
+  wire.resize(wire.size() + dns::kOptSize + dns::kExtendedErrorSize);
+  const auto flags = static_cast<std::uint16_t>((reply.header.flags & (dns::kRd | dns::kCd)) | dns::kAd);
+  const bool edns = reply.edns.present;
+  dns::store_header(wire.data(), {reply.header.id, flags, 1, 0, 0, static_cast<std::uint16_t>(edns ? 1 : 0)});
+  std::size_t length = reply.question_end;
+  if (edns) {
+    length += dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = reply.edns.dnssec_ok});
+  }
+  wire.resize(length);
+  return wire;
+}
+
+// SERVFAIL in place of a truncated answer that could not be had whole.
+std::vector<std::uint8_t> failure_instead(std::span<const std::uint8_t> answer) {
+  std::vector<std::uint8_t> wire = question_again(answer);
+  dns::Question question;
+  if (dns::parse_query(wire, question) != dns::QueryVerdict::kGood) return {};
+  wire.resize(wire.size() + dns::kOptSize + dns::kExtendedErrorSize);
+  const std::size_t length = dns::make_reply(
+      wire.data(), wire.size(), question,
+      {.rcode = dns::Rcode::kServFail, .error = dns::ExtendedError::kNoReachableAuthority});
+  wire.resize(length);
+  return wire;
+}
+
+}  // namespace
+
+TcpServer::Owner Control::tcp_owner() {
+  return {[this](const SocketAddress& address) { return open_listener(address); },
+          [this](std::uint16_t endpoint, const IpAddress& client) {
+            const auto& endpoints = generation_->snapshot->endpoints;
+            return endpoint < endpoints.size() && endpoints[endpoint].allow.contains(client);
+          },
+          [this](TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
+                 std::span<const std::uint8_t> message) { return take_stream_query(ticket, client, endpoint, message); }};
+}
+
+Result<int> Control::open_listener(const SocketAddress& address) {
+  return mirrors_->where().run([&] { return make_listener(address); });
+}
+
+Result<int> Control::open_in_mirror(int family, int type) {
+  return mirrors_->where().run([&]() -> Result<int> {
+    const int fd = ::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return errno_failure("cannot make a socket");
+    return fd;
+  });
+}
+
+bool Control::take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
+                                std::span<const std::uint8_t> message) {
+  rte_mbuf* packet = crossing_->make_packet(message);
+  if (packet == nullptr) return false;
+  Message& order = message_of(packet);
+  order.kind = MessageKind::kQuery;
+  order.ticket = ticket;
+  order.client = client;
+  order.endpoint = endpoint;
+  order.stream = true;
+  order.generation = generation_->number();
+  return crossing_->order(ticket % workers_->size(), packet);
+}
+
+void Control::take_reply(const Message& message, std::span<const std::uint8_t> answer) {
+  if ((message.ticket & kAskTicket) != 0) return health_->take_reply(message.ticket, answer);
+  if (answer.empty()) return tcp_->drop(message.ticket);
+  if (message.truncated_by.port != 0) return ask_again_over_tcp(message, answer);
+  tcp_->answer(message.ticket, answer);
+}
+
+// A TCP client can take the answer whole: the target that cut it for UDP is asked again over TCP.
+void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
+  Ask ask;
+  ask.message = question_again(answer);
+  if (ask.message.empty()) return tcp_->answer(message.ticket, answer);
+  ask.targets = {message.truncated_by};
+  ask.transport = AskTransport::kTcp;
+  ask.tries = 1;
+  ask.timeout_ms = 2000;
+  if (message.truncated_source != IpAddress{}) {
+    ask.source = message.truncated_source;
+    ask.open_socket = [this](int family, int type) { return open_in_mirror(family, type); };
+  }
+  const TcpTicket ticket = message.ticket;
+  std::vector<std::uint8_t> otherwise = failure_instead(answer);
+  resolver_->ask(std::move(ask), [this, ticket, otherwise = std::move(otherwise)](Result<HostAnswer> whole) {
+    if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
+    // Recursion is ours to offer, whatever the target says of itself.
+    std::vector<std::uint8_t>& wire = whole->message;
+    store_be16(&wire[dns::kFlagsOffset], load_be16(&wire[dns::kFlagsOffset]) | dns::kRa);
+    tcp_->answer(ticket, wire);
+  });
+}
+
+}  // namespace shunt::control
