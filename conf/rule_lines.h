@@ -1,47 +1,60 @@
-// Rule lines, "NAME ACTION [ARGUMENT …]", straight into a rule set. Used by the loader (to check) and by the reload
-// (to build); the grammar is in one place.
+// Rule lines, "NAME ACTION [ARGUMENT …]", straight into a rule set. Used by the loader (to check) and by the
+// reload (to build); the grammar is in one place (rule_parser.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "conf/config.h"
+#include "conf/line_file.h"
 #include "conf/load.h"
+#include "conf/rule_parser.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/rules/trie.h"
 
 namespace shunt::conf {
 
-/// Resolves an upstream's name to its handle; empty where there is no such upstream.
-using UpstreamResolver = std::function<std::optional<std::uint32_t>(std::string_view name)>;
-
 /// A rule set that was built, and what is needed to tell a person about its rules.
 struct BuiltRuleSet {
   std::string name;
   std::unique_ptr<const rules::RuleSet> set;
-  std::uint32_t list_lines = 0;   ///< Rule::line below this is an index into the configuration's `list`; above, line - list_lines is the file's line number (from 1)
+  /// Rule::line below this is an index into the configuration's `list`; above, line - list_lines is the
+  /// file's line number (from 1).
+  std::uint32_t list_lines = 0;
+  /// The lines that have an id=, in order.
+  std::vector<std::pair<std::uint32_t, std::string>> ids;
 
   /// Where a rule was written: "shunt.toml:31" or "corp.rules:17".
   std::string describe_line(const Config& config, const RuleSet& source, std::uint32_t line) const;
+  /// The id= of a line, or "".
+  std::string_view id_of(std::uint32_t line) const;
 };
 
-/// Builds `source`. Mistakes go to `errors` (at most `max_errors` of them, then a line that tells how many more);
-/// the set is then not to be used.
+/// Builds `source`. Mistakes go to `errors` (at most `max_errors` of them, then a line that tells how many
+/// more); the set is then not to be used. A file is read in pieces, so it takes no memory to speak of; that
+/// is also true of one with a single endless line. Without memory for the rules that is an error, too.
+///
+/// In a set with list_action a line may be a bare NAME, or a line of a hosts file, whose names count alone
+/// ("=") and whose address doesn't count; what hosts files say about the host itself (is_hosts_file_own_name)
+/// is skipped. There, a rule that is there already with the same action is no mistake.
 BuiltRuleSet build_rule_set(const Config& config, const RuleSet& source, const dns::HashKey& key,
                             const UpstreamResolver& resolver, std::vector<Diagnostic>& errors,
                             std::size_t max_errors = 50);
 
-/// A rule in words, as it would be written: "*.onprem.corp forward corp-dns". `upstream_name` gives a handle's name.
+/// A rule in words, as it would be written: "*.onprem.corp forward corp-dns". `upstream_name` gives a
+/// handle's name. The records of an answer, which are lines of their own, are separated by " + ".
 std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
                       const std::function<std::string(std::uint32_t handle)>& upstream_name);
 
-/// The built-in rules (RFC 6761, RFC 6303): localhost, and reverse zones of private, loopback, link-local and documentation
-/// ranges. Shared by all networks that have `autodefined`.
+/// The built-in rules (RFC 6761, RFC 6303): localhost, and reverse zones of private, loopback, link-local and
+/// documentation ranges. Shared by all networks that have `autodefined`. All are suffixes, so that a user's
+/// rule of the same name wins whatever it covers. Rule::line has no meaning.
 std::unique_ptr<const rules::RuleSet> build_builtin_rules(const dns::HashKey& key);
 
 }  // namespace shunt::conf

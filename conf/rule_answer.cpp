@@ -1,0 +1,106 @@
+#include "conf/rule_answer.h"
+
+#include <ldns/ldns.h>
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+
+#include "dataplane/base/bytes.h"
+#include "dataplane/dns/wire.h"
+
+namespace shunt::conf {
+namespace {
+
+/// Owner (the root), type, class, TTL and RDLENGTH of a record in wire format.
+constexpr std::size_t kHeader = 11;
+
+struct FreeRecord {
+  void operator()(ldns_rr* rr) const { ldns_rr_free(rr); }
+};
+using Record = std::unique_ptr<ldns_rr, FreeRecord>;
+
+struct FreeMemory {
+  void operator()(void* p) const { std::free(p); }
+};
+template <typename T>
+using Allocated = std::unique_ptr<T, FreeMemory>;
+
+std::vector<std::uint8_t> wire_record(std::uint16_t type, std::span<const std::uint8_t> rdata) {
+  std::vector<std::uint8_t> wire(kHeader);
+  store_be16(&wire[1], type);
+  store_be16(&wire[3], dns::kClassIn);
+  store_be16(&wire[9], static_cast<std::uint16_t>(rdata.size()));
+  wire.insert(wire.end(), rdata.begin(), rdata.end());
+  return wire;
+}
+
+Record read_record(std::span<const std::uint8_t> wire) {
+  ldns_rr* rr = nullptr;
+  std::size_t at = 0;
+  if (ldns_wire2rr(&rr, wire.data(), wire.size(), &at, LDNS_SECTION_ANSWER) != LDNS_STATUS_OK) return nullptr;
+  return Record(rr);
+}
+
+std::vector<std::uint8_t> write_record(const ldns_rr* rr) {
+  std::uint8_t* octets = nullptr;
+  std::size_t size = 0;
+  if (ldns_rr2wire(&octets, rr, LDNS_SECTION_ANSWER, &size) != LDNS_STATUS_OK) return {};
+  const Allocated<std::uint8_t> owned(octets);
+  return {octets, octets + size};
+}
+
+std::string type_text(std::uint16_t type) {
+  const Allocated<char> text(ldns_rr_type2str(static_cast<ldns_rr_type>(type)));
+  return text ? text.get() : "TYPE" + std::to_string(type);
+}
+
+}  // namespace
+
+std::uint16_t parse_type(std::string_view text) {
+  const auto type = static_cast<unsigned>(ldns_get_rr_type_by_name(std::string(text).c_str()));
+  constexpr unsigned kFirstMeta = 128, kLastMeta = 255, kLast = 65535;  // RFC 6895 section 3.1
+  const bool meta =
+      (type >= kFirstMeta && type <= kLastMeta) || type == static_cast<unsigned>(dns::Type::kOpt);
+  return meta || type > kLast ? 0 : static_cast<std::uint16_t>(type);
+}
+
+std::span<const std::string_view> common_types() {
+  static constexpr std::array<std::string_view, 13> kTypes = {
+      "A", "AAAA", "CNAME", "TXT", "MX", "SRV", "PTR", "NS", "CAA", "SOA", "HTTPS", "SVCB", "NAPTR"};
+  return kTypes;
+}
+
+Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
+  const std::string line = ". 0 IN " + type_text(type) + " " + std::string(rdata);
+  ldns_rr* parsed = nullptr;
+  ldns_rdf* previous = nullptr;
+  const ldns_status status = ldns_rr_new_frm_str(&parsed, line.c_str(), 0, nullptr, &previous);
+  ldns_rdf_deep_free(previous);
+  if (status != LDNS_STATUS_OK) return Failure(ldns_get_errorstr_by_id(status));
+  const Record rr(parsed);
+  const std::vector<std::uint8_t> wire = write_record(rr.get());
+  // What was given as \# octets may be anything. Read back it must be the same: whole, and no name in it
+  // compressed.
+  const Record again = wire.size() >= kHeader ? read_record(wire) : nullptr;
+  if (!again || write_record(again.get()) != wire || ldns_rr_get_type(rr.get()) != type)
+    return Failure("the record's data is malformed");
+  return AnswerRecord{type, {wire.begin() + kHeader, wire.end()}};
+}
+
+std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata) {
+  std::string text = type_text(type);
+  const Record rr = read_record(wire_record(type, rdata));
+  if (!rr) return text;
+  for (std::size_t i = 0; i < ldns_rr_rd_count(rr.get()); ++i) {
+    const Allocated<char> field(ldns_rdf2str(ldns_rr_rdf(rr.get(), i)));
+    if (!field) continue;
+    std::string_view shown = field.get();
+    while (shown.ends_with(' '))
+      shown.remove_suffix(1);
+    text.append(" ").append(shown);
+  }
+  return text;
+}
+
+}  // namespace shunt::conf

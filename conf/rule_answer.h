@@ -1,0 +1,31 @@
+// The record of an `answer` rule: text to wire and back, through ldns.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/base/result.h"
+
+namespace shunt::conf {
+
+struct AnswerRecord {
+  std::uint16_t type = 0;
+  std::vector<std::uint8_t> rdata;  ///< uncompressed
+};
+
+/// A type by name or as TYPE123 (RFC 3597); 0 where it is unknown, or no type that data can have (ANY, AXFR,
+/// OPT…).
+std::uint16_t parse_type(std::string_view text);
+/// Names to suggest for an unknown type.
+std::span<const std::string_view> common_types();
+
+/// `rdata` as in a zone file; names in it are absolute, with or without a trailing dot.
+Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata);
+
+/// "A 192.0.2.1"
+std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata);
+
+}  // namespace shunt::conf
