@@ -1,6 +1,5 @@
 #include "dataplane/state/cache_index.h"
 
-#include <cassert>
 #include <cstdlib>
 
 namespace shunt::state {
@@ -22,8 +21,7 @@ CacheIndex::Slot CacheIndex::slot_of(std::uint32_t home, std::uint32_t place) {
       if (bucket.place[i] == place && bucket.tag[i] != 0) return {&bucket, i};
     }
   }
-  // Every entry that lives has its slot; going on without would hand out overwritten memory later.
-  assert(!"cache entry without an index slot");
+  // Every entry that lives has its slot: going on without one would hand out overwritten memory later.
   std::abort();
 }
 
