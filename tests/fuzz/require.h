@@ -1,4 +1,5 @@
-// What must hold in a fuzz target: ends the process with the line that failed, so that libFuzzer keeps the input.
+// What must hold in a fuzz target: ends the process with the line that failed, so that libFuzzer keeps the
+// input.
 #pragma once
 
 #include <cstdio>

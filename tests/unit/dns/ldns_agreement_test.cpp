@@ -16,16 +16,16 @@
 
 #include "dataplane/dns/query.h"
 #include "dataplane/dns/reply.h"
-#include "tests/unit/dns/ldns_corpus.h"
 #include "tests/support/reference_reader.h"
+#include "tests/unit/dns/ldns_corpus.h"
 
 namespace shunt::dns {
 namespace {
 
 using namespace shunt::testing;
 
-constexpr unsigned kMutatedAnswers = 200'000;
-constexpr unsigned kMutatedQueries = 150'000;
+constexpr unsigned kMutatedAnswers = 150'000;
+constexpr unsigned kMutatedQueries = 100'000;
 
 bool is_beyond_ldns(Fault fault) {
   switch (fault) {
