@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include "dataplane/dns/query.h"
 #include "dataplane/dns/reply.h"
