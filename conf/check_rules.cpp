@@ -55,6 +55,8 @@ void check_rules(const Checking& c, RuleFiles rule_files) {
     if (set.list.empty() && set.file.empty()) continue;
     std::vector<Diagnostic> errors;
     build_rule_set(config, set, dns::HashKey{}, resolve, errors);
+    for (Diagnostic& error : errors)
+      if (error.hint.empty()) error.hint = "rules are described in shunt.toml(5), RULE LINES";
     report.add_errors(std::move(errors));
   }
 }
