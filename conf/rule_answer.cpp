@@ -1,6 +1,7 @@
 #include "conf/rule_answer.h"
 
 #include <ldns/ldns.h>
+#include <strings.h>
 
 #include <array>
 #include <cstdlib>
@@ -58,6 +59,10 @@ std::string type_text(std::uint16_t type) {
 }  // namespace
 
 std::uint16_t parse_type(std::string_view text) {
+  // ldns reads "TYPE65x" as TYPE65.
+  constexpr std::size_t kGeneric = 4;  // "TYPE"
+  const bool generic = text.size() > kGeneric && strncasecmp(text.data(), "TYPE", kGeneric) == 0;
+  if (generic && text.find_first_not_of("0123456789", kGeneric) != text.npos) return 0;
   const auto type = static_cast<unsigned>(ldns_get_rr_type_by_name(std::string(text).c_str()));
   constexpr unsigned kFirstMeta = 128, kLastMeta = 255, kLast = 65535;  // RFC 6895 section 3.1
   const bool meta =
@@ -83,7 +88,9 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
   // What was given as \# octets may be anything. Read back it must be the same: whole, and no name in it
   // compressed.
   const Record again = wire.size() >= kHeader ? read_record(wire) : nullptr;
-  if (!again || write_record(again.get()) != wire || ldns_rr_get_type(rr.get()) != type)
+  const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
+  if (!again || write_record(again.get()) != wire || ldns_rr_get_type(rr.get()) != type ||
+      ldns_rr_rd_count(again.get()) < least)
     return Failure("the record's data is malformed");
   return AnswerRecord{type, {wire.begin() + kHeader, wire.end()}};
 }
@@ -92,6 +99,7 @@ std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata)
   std::string text = type_text(type);
   const Record rr = read_record(wire_record(type, rdata));
   if (!rr) return text;
+  if (rdata.empty()) return text + " \\# 0";
   for (std::size_t i = 0; i < ldns_rr_rd_count(rr.get()); ++i) {
     const Allocated<char> field(ldns_rdf2str(ldns_rr_rdf(rr.get(), i)));
     if (!field) continue;

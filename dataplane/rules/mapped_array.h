@@ -31,12 +31,14 @@ inline constexpr bool kMapPages = true;
 inline constexpr bool kMapPages = true;
 #endif
 
-/// Takes zeroed memory for `*octets`, rounded up to what was taken. Aligned to a page at least.
+/// Takes zeroed memory for `*octets`, rounded up to what was taken. Aligned to a cache line at least.
 inline void* map_octets(std::size_t* octets) {
   constexpr std::size_t kPage = 4096, kHugePage = std::size_t{2} << 20;
   if constexpr (!kMapPages) {
-    void* p = std::calloc(1, *octets);
+    constexpr std::size_t kAlignment = 64;
+    void* p = std::aligned_alloc(kAlignment, (*octets + kAlignment - 1) / kAlignment * kAlignment);
     if (p == nullptr) throw std::bad_alloc();
+    std::memset(p, 0, *octets);
     return p;
   }
   const bool huge = *octets >= kHugePage;
