@@ -16,7 +16,8 @@ const conf::Port* port_of(const conf::Config& config, const IpAddress& source, s
   return nullptr;
 }
 
-// Without a mirror there is no kernel to ask: on-link targets by their own MAC, others by the gateway's, as configured.
+// Without a mirror there is no kernel to ask: on-link targets by their own MAC, others by the gateway's, as
+// configured.
 Hop fixed_hop(const conf::Port& port, std::uint8_t index, const IpAddress& target) {
   Hop hop;
   hop.port = index;
@@ -36,7 +37,8 @@ Hop fixed_hop(const conf::Port& port, std::uint8_t index, const IpAddress& targe
   const auto neighbour = std::find_if(port.neighbours.begin(), port.neighbours.end(),
                                       [&](const auto& n) { return n.first == hop.next_hop; });
   if (neighbour == port.neighbours.end()) {
-    hop.why_not = "port \"" + port.name + "\" has no mirror, and `neighbours` does not name " + hop.next_hop.to_string();
+    hop.why_not = "port \"" + port.name + "\" has no mirror, and `neighbours` does not name " +
+                  hop.next_hop.to_string();
     return hop;
   }
   hop.mac = neighbour->second;
@@ -50,7 +52,8 @@ bool Adjacencies::all_usable() const {
   return std::all_of(states.begin(), states.end(), [](const PathState& s) { return s.usable; });
 }
 
-Adjacencies make_adjacencies(const Generation& generation, const std::vector<Hop>& hops, const std::vector<Port>& ports) {
+Adjacencies make_adjacencies(const Generation& generation, const std::vector<Hop>& hops,
+                             const std::vector<Port>& ports) {
   Adjacencies result;
   const auto& paths = generation.snapshot->paths;
   for (std::size_t i = 0; i < paths.size(); ++i) {
@@ -66,8 +69,8 @@ Adjacencies make_adjacencies(const Generation& generation, const std::vector<Hop
     }
     net::Adjacency adjacency;
     if (hop.usable) {
-      adjacency = net::make_adjacency(paths[i].source, paths[i].target, ports[hop.port].mac(), hop.mac, hop.port,
-                                      generation.config.ports[hop.port].vlan);
+      adjacency = net::make_adjacency(paths[i].source, paths[i].target, ports[hop.port].mac(), hop.mac,
+                                      hop.port, generation.config.ports[hop.port].vlan);
       adjacency.usable = true;
     }
     result.headers.push_back(adjacency);

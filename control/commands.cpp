@@ -18,7 +18,9 @@ double seconds_since(std::chrono::steady_clock::time_point then) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
 }
 
-std::uint64_t queries_of(const Stats& stats) { return stats[Counter::queries_udp] + stats[Counter::queries_stream]; }
+std::uint64_t queries_of(const Stats& stats) {
+  return stats[Counter::queries_udp] + stats[Counter::queries_stream];
+}
 
 // A text of the request, or what stands in for it. Throws what the socket turns into an error.
 std::string text_of(const json& request, const char* key, const std::string& otherwise) {
@@ -67,21 +69,35 @@ json Control::status() const {
   for (std::size_t i = 0; i < config.ports.size(); ++i) {
     const Port& port = workers_->ports()[i];
     json addresses = json::array();
-    for (const Prefix& p : config.ports[i].addresses) addresses.push_back(p.to_string());
-    ports.push_back({{"name", config.ports[i].name}, {"device", port.device()}, {"mac", port.mac().to_string()},
-                     {"link", port.link_up() ? "up" : "down"}, {"addresses", std::move(addresses)},
+    for (const Prefix& p : config.ports[i].addresses)
+      addresses.push_back(p.to_string());
+    ports.push_back({{"name", config.ports[i].name},
+                     {"device", port.device()},
+                     {"mac", port.mac().to_string()},
+                     {"link", port.link_up() ? "up" : "down"},
+                     {"addresses", std::move(addresses)},
                      {"mirror", config.ports[i].mirror}});
   }
   for (std::size_t i = 0; i < rates_.size(); ++i) {
     const Stats stats = workers_->worker(i).stats();
-    workers.push_back({{"id", i}, {"core", config.dataplane.workers[i]}, {"generation", stats.generation},
-                       {"busy_percent", rates_[i].busy}, {"queries_per_second", rates_[i].queries},
-                       {"pending", stats.pending}, {"cache_entries", stats.cache_entries}});
+    workers.push_back({{"id", i},
+                       {"core", config.dataplane.workers[i]},
+                       {"generation", stats.generation},
+                       {"busy_percent", rates_[i].busy},
+                       {"queries_per_second", rates_[i].queries},
+                       {"pending", stats.pending},
+                       {"cache_entries", stats.cache_entries}});
   }
-  return {{"version", kVersion}, {"pid", getpid()}, {"uptime_seconds", seconds_since(started_)},
-          {"generation", generation_->number()}, {"config", config.path}, {"ports", std::move(ports)},
-          {"workers", std::move(workers)}, {"rules", generation_->rules},
-          {"packet_buffers", {{"size", workers_->pool()->size}, {"free", rte_mempool_avail_count(workers_->pool())}}},
+  return {{"version", kVersion},
+          {"pid", getpid()},
+          {"uptime_seconds", seconds_since(started_)},
+          {"generation", generation_->number()},
+          {"config", config.path},
+          {"ports", std::move(ports)},
+          {"workers", std::move(workers)},
+          {"rules", generation_->rules},
+          {"packet_buffers",
+           {{"size", workers_->pool()->size}, {"free", rte_mempool_avail_count(workers_->pool())}}},
           {"limiting_resource", limiting_resource()}};
 }
 
@@ -94,9 +110,14 @@ json Control::upstreams() const {
     for (std::size_t i = 0; i < targets.size(); ++i) {
       const TargetMetrics& t = targets[i];
       if (t.upstream != upstream.name) continue;
-      list.push_back({{"address", t.target.to_string()}, {"state", t.up ? "up" : "down"}, {"since_seconds", since[i]},
-                      {"latency_ms", t.latency_seconds * 1e3}, {"in_flight", t.in_flight}, {"sent", t.sent},
-                      {"answered", t.answered}, {"timeouts", t.timeouts}});
+      list.push_back({{"address", t.target.to_string()},
+                      {"state", t.up ? "up" : "down"},
+                      {"since_seconds", since[i]},
+                      {"latency_ms", t.latency_seconds * 1e3},
+                      {"in_flight", t.in_flight},
+                      {"sent", t.sent},
+                      {"answered", t.answered},
+                      {"timeouts", t.timeouts}});
     }
     result.push_back({{"name", upstream.name}, {"targets", std::move(list)}});
   }
@@ -110,9 +131,13 @@ json Control::cache_stats() const {
     const Stats s = workers_->worker(i).stats();
     hits += s[Counter::cache_hits];
     lookups += s[Counter::cache_hits] + s[Counter::cache_misses];
-    workers.push_back({{"worker", i}, {"entries", s.cache_entries}, {"octets", s.cache_octets},
-                       {"hits", s[Counter::cache_hits]}, {"misses", s[Counter::cache_misses]},
-                       {"insertions", s[Counter::cache_insertions]}, {"evictions", s[Counter::cache_evictions]}});
+    workers.push_back({{"worker", i},
+                       {"entries", s.cache_entries},
+                       {"octets", s.cache_octets},
+                       {"hits", s[Counter::cache_hits]},
+                       {"misses", s[Counter::cache_misses]},
+                       {"insertions", s[Counter::cache_insertions]},
+                       {"evictions", s[Counter::cache_evictions]}});
   }
   return {{"workers", std::move(workers)},
           {"hit_ratio", lookups == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(lookups)}};
@@ -130,7 +155,8 @@ json Control::flush_cache(const json& request) {
     rte_mbuf* packet = crossing_->make_packet(wire);
     if (packet == nullptr) throw std::runtime_error("no packet buffer is free: try again");
     message_of(packet).kind = MessageKind::kFlush;
-    if (!crossing_->order(i, packet)) throw std::runtime_error("worker " + std::to_string(i) + " has too many orders: try again");
+    if (!crossing_->order(i, packet))
+      throw std::runtime_error("worker " + std::to_string(i) + " has too many orders: try again");
   }
   return {{"flushed", true}};
 }
@@ -141,7 +167,8 @@ json Control::health() const {
   const bool link = std::any_of(ports.begin(), ports.end(), [](const Port& p) { return p.link_up(); });
   if (!link) return {{"healthy", false}, {"reason", "no port has a link"}};
   const std::vector<TargetMetrics> targets = health_->metrics();
-  const bool any = targets.empty() || std::any_of(targets.begin(), targets.end(), [](const TargetMetrics& t) { return t.up; });
+  const bool any = targets.empty() ||
+                   std::any_of(targets.begin(), targets.end(), [](const TargetMetrics& t) { return t.up; });
   if (!any) return {{"healthy", false}, {"reason", "every target of every upstream is down"}};
   return {{"healthy", true}, {"reason", ""}};
 }
@@ -164,7 +191,8 @@ MetricsSnapshot Control::metrics() const {
   m.version = kVersion;
   m.generation = generation_->number();
   m.uptime_seconds = seconds_since(started_);
-  for (unsigned i = 0; i < workers_->size(); ++i) m.workers.push_back({i, workers_->worker(i).stats()});
+  for (unsigned i = 0; i < workers_->size(); ++i)
+    m.workers.push_back({i, workers_->worker(i).stats()});
   m.targets = health_->metrics();
   m.tcp = tcp_->counters();
   m.tcp_connections = tcp_->connections();
@@ -185,24 +213,26 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "stats") return stats_result(metrics());
   if (command == "metrics") return {{"text", prometheus_text(metrics())}};
   if (command == "health") return health();
-  throw std::runtime_error("unknown command \"" + command +
-                           "\": there are status, reload, explain, upstreams, cache stats, cache flush, stats, metrics, health");
+  throw std::runtime_error(
+      "unknown command \"" + command +
+      "\": there are status, reload, explain, upstreams, cache stats, cache flush, stats, metrics, health");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {
   const std::string command = request.at("command").get<std::string>();
   if (command != "reload") return done(ok_reply(run_command(command, request)));
   const bool dry_run = request.value("dry_run", false);
-  asio::co_spawn(io_, reload(dry_run), [done = std::move(done)](std::exception_ptr failed, Result<json> result) {
-    if (failed != nullptr) return done(error_reply("the reload failed; nothing was changed"));
-    if (result) {
-      spdlog::info("{}", (*result)["summary"].get<std::string>());
-      return done(ok_reply(std::move(*result)));
-    }
-    json reply = error_reply(result.error());
-    reply["code"] = 78;
-    done(std::move(reply));
-  });
+  asio::co_spawn(io_, reload(dry_run),
+                 [done = std::move(done)](std::exception_ptr failed, Result<json> result) {
+                   if (failed != nullptr) return done(error_reply("the reload failed; nothing was changed"));
+                   if (result) {
+                     spdlog::info("{}", (*result)["summary"].get<std::string>());
+                     return done(ok_reply(std::move(*result)));
+                   }
+                   json reply = error_reply(result.error());
+                   reply["code"] = 78;
+                   done(std::move(reply));
+                 });
 }
 
 }  // namespace shunt::control

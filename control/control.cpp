@@ -13,7 +13,9 @@ using namespace std::chrono_literals;
 constexpr auto kShortNap = 50us, kLongNap = 500us;
 constexpr unsigned kIdleTurnsBeforeLongNap = 200;
 
-dns::HashKey draw_key(Random& random) { return {random.next64(), random.next64()}; }
+dns::HashKey draw_key(Random& random) {
+  return {random.next64(), random.next64()};
+}
 
 }  // namespace
 
@@ -46,13 +48,17 @@ Result<void> Control::start() {
   auto workers = Workers::open(config, key_);
   if (!workers) return Failure(workers.error());
   workers_ = std::move(*workers);
-  crossing_.emplace(*workers_, Crossing::Receivers{
-      [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
-      [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
-      [this](const Message& message, std::span<const std::uint8_t> answer) { take_reply(message, answer); }});
-  auto mirrors = Mirrors::open(io_, config, workers_->ports(), [this](std::uint8_t port, std::span<const std::uint8_t> frame) {
-    crossing_->send_frame(port, frame);
-  });
+  crossing_.emplace(
+      *workers_,
+      Crossing::Receivers{
+          [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
+          [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
+          [this](const Message& message, std::span<const std::uint8_t> answer) {
+            take_reply(message, answer);
+          }});
+  auto mirrors = Mirrors::open(
+      io_, config, workers_->ports(),
+      [this](std::uint8_t port, std::span<const std::uint8_t> frame) { crossing_->send_frame(port, frame); });
   if (!mirrors) return Failure(mirrors.error());
   mirrors_.emplace(std::move(*mirrors));
   auto routes = Routes::open(io_, mirrors_->where());
@@ -68,7 +74,8 @@ Result<void> Control::start() {
   Adjacencies adjacencies = adjacencies_of(**generation);
   path_states_ = adjacencies.states;
   adopt(*generation);
-  if (auto launched = workers_->launch(generation_->snapshot, std::move(adjacencies.headers)); !launched) return launched;
+  if (auto launched = workers_->launch(generation_->snapshot, std::move(adjacencies.headers)); !launched)
+    return launched;
   return open_sockets();
 }
 
@@ -84,8 +91,9 @@ Result<void> Control::open_sockets() {
   }
   ControlSocket::Options options;
   options.path = config.control_socket;
-  auto socket = ControlSocket::open(io_, std::move(options),
-                                    [this](const nlohmann::json& request, ControlSocket::Done done) { handle(request, std::move(done)); });
+  auto socket = ControlSocket::open(
+      io_, std::move(options),
+      [this](const nlohmann::json& request, ControlSocket::Done done) { handle(request, std::move(done)); });
   if (!socket) return Failure("[control] socket: " + socket.error());
   socket_ = std::move(*socket);
   wait_for_signal();
@@ -159,7 +167,8 @@ void Control::run() {
     }
     if (!stopping_) continue;
     std::uint64_t waiting = 0;
-    for (std::size_t i = 0; i < workers_->size(); ++i) waiting += workers_->worker(i).stats().waiting;
+    for (std::size_t i = 0; i < workers_->size(); ++i)
+      waiting += workers_->worker(i).stats().waiting;
     const bool drained = tcp_done_ && waiting == 0;
     if (drained || std::chrono::steady_clock::now() >= stop_deadline_) break;
   }

@@ -1,5 +1,5 @@
-// The control plane: one thread, one event loop, and everything that is not the fast path hung up on it. The parts know nothing of
-// each other; here they are tied together.
+// The control plane: one thread, one event loop, and everything that is not the fast path hung up on it. The
+// parts know nothing of each other; here they are tied together.
 #pragma once
 
 #include <asio.hpp>
@@ -34,7 +34,8 @@ class Control {
 
   /// Brings everything up. After an error the object is only good for destruction.
   Result<void> start();
-  /// Runs until a signal ends it, and everything in flight is answered. SIGHUP reloads; a second SIGTERM or SIGINT ends at once.
+  /// Runs until a signal ends it, and everything in flight is answered. SIGHUP reloads; a second SIGTERM or
+  /// SIGINT ends at once.
   void run();
 
  private:
@@ -88,9 +89,9 @@ class Control {
   asio::io_context io_;
   asio::thread_pool builder_{1};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  Registry registry_;                       ///< the builder's, once a reload is under way
+  Registry registry_;  ///< the builder's, once a reload is under way
   std::shared_ptr<const Generation> generation_;
-  std::vector<PathState> path_states_;      ///< parallel to the snapshot's paths
+  std::vector<PathState> path_states_;  ///< parallel to the snapshot's paths
   Random random_;
   std::unique_ptr<Workers> workers_;
   std::optional<Mirrors> mirrors_;

@@ -9,7 +9,8 @@
 namespace shunt::control {
 namespace {
 
-// What one call takes from a ring: enough for throughput, little enough that no ring keeps the others waiting.
+// What one call takes from a ring: enough for throughput, little enough that no ring keeps the others
+// waiting.
 constexpr unsigned kBatch = 64;
 
 std::span<const std::uint8_t> data_of(const rte_mbuf* packet) {

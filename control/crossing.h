@@ -1,4 +1,5 @@
-// The control plane's side of the rings (dataplane/handoff.h): takes what the workers send, and sends them orders.
+// The control plane's side of the rings (dataplane/handoff.h): takes what the workers send, and sends them
+// orders.
 #pragma once
 
 #include <cstdint>

@@ -14,13 +14,15 @@ using rules::Action;
 // The lookup of stages/match.cpp for one name: best rule over all sets of a network.
 class Lookup {
  public:
-  Lookup(const state::Network& network, const dns::Name& name, const dns::HashKey& key) : network_(network), name_(name) {
+  Lookup(const state::Network& network, const dns::Name& name, const dns::HashKey& key)
+      : network_(network), name_(name) {
     dns::hash_suffixes(key, name, hashes_.data());
   }
 
   rules::Match winner() const {
     rules::Match best;
-    for (std::uint8_t s = 0; s < network_.set_count; ++s) take(*network_.sets[s], s, best);
+    for (std::uint8_t s = 0; s < network_.set_count; ++s)
+      take(*network_.sets[s], s, best);
     if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
     return best;
   }
@@ -48,9 +50,13 @@ class Lookup {
 
 class Explanation {
  public:
-  Explanation(const Generation& generation, const dns::HashKey& key,
-              const std::vector<PathState>& states, const state::TargetHealth* health)
-      : generation_(generation), snapshot_(*generation.snapshot), key_(key), states_(states), health_(health) {}
+  Explanation(const Generation& generation, const dns::HashKey& key, const std::vector<PathState>& states,
+              const state::TargetHealth* health)
+      : generation_(generation),
+        snapshot_(*generation.snapshot),
+        key_(key),
+        states_(states),
+        health_(health) {}
 
   json result;
 
@@ -91,7 +97,8 @@ class Explanation {
     json described{{"text", text(set, rule)}};
     if (const conf::BuiltRuleSet* built = generation_.find_set(&set)) {
       described["set"] = built->name;
-      described["where"] = built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
+      described["where"] =
+          built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
     } else {
       described["set"] = "built-in";
       described["where"] = "built-in";
@@ -170,10 +177,12 @@ class Explanation {
   void go_to_default(const state::Network& network) {
     const state::Upstream* upstream = snapshot_.upstream(network.default_upstream);
     if (upstream == nullptr) {
-      result["outcome"] = "refused (extended error 22): no rule matches, and the network has no default upstream";
+      result["outcome"] =
+          "refused (extended error 22): no rule matches, and the network has no default upstream";
       return;
     }
-    result["outcome"] = "no rule decides: default upstream " + upstream->name + ", asked by the control plane";
+    result["outcome"] =
+        "no rule decides: default upstream " + upstream->name + ", asked by the control plane";
     describe_upstream(*upstream);
   }
 
@@ -199,8 +208,8 @@ class Explanation {
       all += "from " + snapshot_.paths[i].source.to_string();
       if (i >= states_.size()) continue;
       const PathState& state = states_[i];
-      all += state.usable ? fmt::format(" via port {}, next hop {}", generation_.config.ports[state.port].name,
-                                        state.next_hop.to_string())
+      all += state.usable ? fmt::format(" via port {}, next hop {}",
+                                        generation_.config.ports[state.port].name, state.next_hop.to_string())
                           : " (no way: " + state.why_not + ")";
     }
     t["path"] = all;
@@ -235,13 +244,16 @@ Result<json> explain(const Generation& generation, const dns::HashKey& key,
                      const ExplainRequest& request) {
   const auto name = dns::parse_name(request.name);
   if (!name) return Failure("\"" + request.name + "\" is no domain name: " + name.error());
-  if (ldns_get_rr_type_by_name(request.type.c_str()) == 0) return Failure("\"" + request.type + "\" is no record type");
+  if (ldns_get_rr_type_by_name(request.type.c_str()) == 0)
+    return Failure("\"" + request.type + "\" is no record type");
   const auto client = IpAddress::parse(request.client);
   if (!client) return Failure("the client must be an address: " + client.error());
   const auto endpoint = choose_endpoint(*generation.snapshot, request.endpoint, *client);
   if (!endpoint) return Failure(endpoint.error());
   Explanation explanation(generation, key, states, health);
-  explanation.result = {{"name", dns::to_text(name->octets())}, {"type", request.type}, {"client", client->to_string()},
+  explanation.result = {{"name", dns::to_text(name->octets())},
+                        {"type", request.type},
+                        {"client", client->to_string()},
                         {"generation", generation.number()}};
   explanation.run(*name, *client, **endpoint);
   return std::move(explanation.result);

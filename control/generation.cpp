@@ -29,16 +29,19 @@ class SnapshotMaker {
  private:
   void add_endpoints() {
     std::map<std::string, std::uint32_t> network_index;
-    for (std::uint32_t i = 0; i < config_.networks.size(); ++i) network_index[config_.networks[i].name] = i;
+    for (std::uint32_t i = 0; i < config_.networks.size(); ++i)
+      network_index[config_.networks[i].name] = i;
     for (const conf::Inbound& inbound : config_.inbounds) {
       std::vector<std::pair<Prefix, std::uint32_t>> allow;
-      for (const Prefix& prefix : inbound.allow) allow.emplace_back(prefix, 1);
+      for (const Prefix& prefix : inbound.allow)
+        allow.emplace_back(prefix, 1);
       state::Endpoint endpoint;
       endpoint.allow = net::PrefixTable(allow);
       if (!inbound.network.empty()) endpoint.network = network_index.at(inbound.network);
       endpoint.name = inbound.name;
       const auto index = static_cast<std::uint16_t>(snapshot_->endpoints.size());
-      for (const IpAddress& address : inbound.addresses) generation_.tcp_endpoints.push_back({{address, kDnsPort}, index});
+      for (const IpAddress& address : inbound.addresses)
+        generation_.tcp_endpoints.push_back({{address, kDnsPort}, index});
       snapshot_->endpoints.push_back(std::move(endpoint));
     }
   }
@@ -46,7 +49,8 @@ class SnapshotMaker {
   void add_local_addresses() {
     for (const conf::Port& port : config_.ports) {
       std::vector<net::LocalAddress> local;
-      for (const Prefix& prefix : port.addresses) local.push_back(describe(prefix.address));
+      for (const Prefix& prefix : port.addresses)
+        local.push_back(describe(prefix.address));
       snapshot_->local.emplace_back(local);
     }
   }
@@ -104,7 +108,8 @@ class SnapshotMaker {
     return {};
   }
 
-  state::Target make_target(const SocketAddress& address, std::uint32_t id, const std::vector<IpAddress>& sources) {
+  state::Target make_target(const SocketAddress& address, std::uint32_t id,
+                            const std::vector<IpAddress>& sources) {
     state::Target target;
     target.address = address;
     target.id = id;
@@ -128,9 +133,11 @@ class SnapshotMaker {
     std::vector<std::pair<Prefix, std::uint32_t>> clients;
     for (const conf::Network& from : config_.networks) {
       const auto index = static_cast<std::uint32_t>(snapshot_->networks.size());
-      for (const Prefix& prefix : from.clients) clients.emplace_back(prefix, index);
+      for (const Prefix& prefix : from.clients)
+        clients.emplace_back(prefix, index);
       state::Network to;
-      for (const std::string& name : from.rules) to.sets[to.set_count++] = by_name.at(name)->set.get();
+      for (const std::string& name : from.rules)
+        to.sets[to.set_count++] = by_name.at(name)->set.get();
       if (from.autodefined) to.builtin = generation_.builtin.get();
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
       to.name = from.name;
@@ -156,16 +163,19 @@ Result<void> build_rules(Generation& generation, const dns::HashKey& key, Regist
   };
   std::vector<conf::Diagnostic> errors;
   for (const conf::RuleSet& source : config.rule_sets) {
-    auto built = std::make_shared<conf::BuiltRuleSet>(conf::build_rule_set(config, source, key, resolver, errors));
+    auto built =
+        std::make_shared<conf::BuiltRuleSet>(conf::build_rule_set(config, source, key, resolver, errors));
     if (built->set != nullptr) generation.rules += built->set->size();
     generation.rule_sets.push_back(std::move(built));
   }
   if (!errors.empty()) return Failure(conf::to_text(errors));
   std::uint64_t octets = 0;
-  for (const auto& set : generation.rule_sets) octets += set->set->memory_octets();
+  for (const auto& set : generation.rule_sets)
+    octets += set->set->memory_octets();
   // Old and new are held at once while a reload is under way.
   if (octets * 2 > config.dataplane.rules_memory) {
-    return Failure("the rules take " + std::to_string(octets >> 20) + " MiB, and a reload holds them twice: more than rules_memory = " +
+    return Failure("the rules take " + std::to_string(octets >> 20) +
+                   " MiB, and a reload holds them twice: more than rules_memory = " +
                    std::to_string(config.dataplane.rules_memory >> 20) + " MiB");
   }
   generation.builtin = conf::build_builtin_rules(key);
@@ -175,7 +185,8 @@ Result<void> build_rules(Generation& generation, const dns::HashKey& key, Regist
 using RuleHashes = std::unordered_map<std::uint64_t, std::uint64_t>;
 
 std::uint64_t hash_octets(std::span<const std::uint8_t> octets, std::uint64_t hash) {
-  for (const std::uint8_t octet : octets) hash = (hash ^ octet) * 0x100000001b3;
+  for (const std::uint8_t octet : octets)
+    hash = (hash ^ octet) * 0x100000001b3;
   return hash;
 }
 
@@ -187,11 +198,13 @@ RuleHashes hash_rules(const Generation& generation) {
     const std::uint64_t set_hash = std::hash<std::string>{}(built->name);
     for (rules::RuleIndex i = 0; i < built->set->size(); ++i) {
       const rules::Rule& rule = built->set->rule(i);
-      const std::uint64_t who = hash_octets(built->set->name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
+      const std::uint64_t who =
+          hash_octets(built->set->name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
       std::uint64_t what = static_cast<std::uint64_t>(rule.action);
       if (rule.action == rules::Action::kForward) what ^= std::uint64_t{rule.argument} << 8;
       if (rule.action == rules::Action::kAnswer) {
-        for (const auto& group : built->set->answer(rule.argument).groups) what = hash_octets(group.wire, what);
+        for (const auto& group : built->set->answer(rule.argument).groups)
+          what = hash_octets(group.wire, what);
       }
       hashes[who] = what;
     }
@@ -237,7 +250,8 @@ RuleChanges compare_rules(const Generation& before, const Generation& after) {
       ++changes.changed;
     }
   }
-  for (const auto& [who, what] : old_rules) changes.removed += !new_rules.contains(who);
+  for (const auto& [who, what] : old_rules)
+    changes.removed += !new_rules.contains(who);
   return changes;
 }
 

@@ -25,8 +25,8 @@ struct Generation {
   std::shared_ptr<const rules::RuleSet> builtin;
   std::shared_ptr<const state::Snapshot> snapshot;
   std::vector<TcpEndpoint> tcp_endpoints;
-  std::vector<RouteRequest> routes;                                  ///< parallel to snapshot->paths
-  std::uint64_t rules = 0;                                           ///< in all sets
+  std::vector<RouteRequest> routes;  ///< parallel to snapshot->paths
+  std::uint64_t rules = 0;           ///< in all sets
 
   std::uint64_t number() const { return snapshot->generation; }
   /// Where a rule set of the snapshot came from; null for the built-in one.
@@ -34,10 +34,10 @@ struct Generation {
   const conf::RuleSet* source_of(const conf::BuiltRuleSet* set) const;
 };
 
-/// Makes the generation `number` of a checked configuration. Slow: not on the control plane's thread, once that runs.
-/// Errors are what the check could not see (limits, memory), or rule files that changed since.
-Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, std::uint64_t number, const dns::HashKey& key,
-                                                          Registry& registry);
+/// Makes the generation `number` of a checked configuration. Slow: not on the control plane's thread, once
+/// that runs. Errors are what the check could not see (limits, memory), or rule files that changed since.
+Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, std::uint64_t number,
+                                                          const dns::HashKey& key, Registry& registry);
 
 /// What a reload changes, in rules: "+12 −3 ~1".
 struct RuleChanges {

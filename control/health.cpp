@@ -16,8 +16,10 @@ namespace {
 std::vector<std::uint8_t> probe_question(const std::string& probe) {
   const std::size_t space = probe.find(' ');
   const dns::Name name = dns::parse_name(probe.substr(0, space)).value_or(dns::Name{});
-  const auto type = static_cast<std::uint16_t>(ldns_get_rr_type_by_name(probe.substr(probe.find_last_of(' ') + 1).c_str()));
-  std::vector<std::uint8_t> wire(dns::kHeaderSize + name.length + 4u + dns::kOptSize + dns::kExtendedErrorSize);
+  const auto type =
+      static_cast<std::uint16_t>(ldns_get_rr_type_by_name(probe.substr(probe.find_last_of(' ') + 1).c_str()));
+  std::vector<std::uint8_t> wire(dns::kHeaderSize + name.length + 4u + dns::kOptSize +
+                                 dns::kExtendedErrorSize);
   dns::store_header(wire.data(), {0, dns::kRd, 1, 0, 0, 1});
   std::uint8_t* at = wire.data() + dns::kHeaderSize;
   at = std::copy_n(name.wire.data(), name.length, at);
@@ -55,8 +57,9 @@ void Health::set_generation(std::shared_ptr<const Generation> generation) {
     for (std::uint16_t i = 0; i < upstream.targets.size(); ++i) {
       const state::Target& target = upstream.targets[i];
       State state;
-      if (const auto known = targets_.find(target.id);
-          known != targets_.end() && known->second.address == target.address && known->second.upstream == upstream.name) {
+      if (const auto known = targets_.find(target.id); known != targets_.end() &&
+                                                       known->second.address == target.address &&
+                                                       known->second.upstream == upstream.name) {
         state = known->second;
       } else {
         state.upstream = upstream.name;
@@ -92,7 +95,8 @@ void Health::judge(std::uint32_t id, State& state, Clock::time_point now) {
   std::uint64_t timeouts = figures.timeouts - state.seen.timeouts;
   if (state.through_host) timeouts += std::exchange(host_failures_[state.address], 0);
   if (answered != 0) {
-    const double mean = 1e-6 * static_cast<double>(figures.latency_us_sum - state.seen.latency_us_sum) / static_cast<double>(answered);
+    const double mean = 1e-6 * static_cast<double>(figures.latency_us_sum - state.seen.latency_us_sum) /
+                        static_cast<double>(answered);
     state.latency_seconds = state.latency_seconds == 0 ? mean : state.latency_seconds * 0.8 + mean * 0.2;
   }
   state.seen = figures;
@@ -118,8 +122,9 @@ void Health::tick() {
 }
 
 std::vector<std::uint8_t> Health::question_of(const State& state) const {
-  const auto upstream = std::find_if(generation_->config.upstreams.begin(), generation_->config.upstreams.end(),
-                                     [&](const conf::Upstream& u) { return u.name == state.upstream; });
+  const auto upstream =
+      std::find_if(generation_->config.upstreams.begin(), generation_->config.upstreams.end(),
+                   [&](const conf::Upstream& u) { return u.name == state.upstream; });
   if (upstream == generation_->config.upstreams.end()) return {};
   return probe_question(upstream->probe);
 }

@@ -1,8 +1,10 @@
-// Which targets are up: judged from what the workers' own questions met (passive), and by probes while a target is down.
+// Which targets are up: judged from what the workers' own questions met (passive), and by probes while a
+// target is down.
 //
-// A target goes down after kFall tries in a row without an answer, over kFallMs at least; so one lost packet, or one name that
-// its server can't answer while it answers others, is no reason. While it is down it is probed, at first after kFirstProbeMs, then with
-// doubling waits up to kLastProbeMs; kRise answers in a row bring it up.
+// A target goes down after kFall tries in a row without an answer, over kFallMs at least; so one lost packet,
+// or one name that its server can't answer while it answers others, is no reason. While it is down it is
+// probed, at first after kFirstProbeMs, then with doubling waits up to kLastProbeMs; kRise answers in a row
+// bring it up.
 #pragma once
 
 #include <chrono>
@@ -50,14 +52,14 @@ class Health {
     std::string upstream;
     SocketAddress address;
     std::uint32_t handle = 0;
-    std::uint16_t index = 0;           ///< among the upstream's targets
+    std::uint16_t index = 0;  ///< among the upstream's targets
     bool through_host = false;
     bool up = true;
     Clock::time_point since;
     Figures seen;
-    unsigned failures = 0;             ///< in a row
+    unsigned failures = 0;  ///< in a row
     Clock::time_point first_failure;
-    unsigned successes = 0;            ///< of probes, in a row
+    unsigned successes = 0;  ///< of probes, in a row
     unsigned probe_wait_ms = kFirstProbeMs;
     Clock::time_point next_probe;
     bool probing = false;
@@ -76,8 +78,8 @@ class Health {
   Crossing& crossing_;
   HostResolver& resolver_;
   std::shared_ptr<const Generation> generation_;
-  std::map<std::uint32_t, State> targets_;               ///< by target id
-  std::map<SocketAddress, std::uint64_t> host_failures_; ///< tries of the host resolver without an answer
+  std::map<std::uint32_t, State> targets_;                ///< by target id
+  std::map<SocketAddress, std::uint64_t> host_failures_;  ///< tries of the host resolver without an answer
 };
 
 }  // namespace shunt::control

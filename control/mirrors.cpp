@@ -19,8 +19,8 @@ InterfaceSettings settings_of(const conf::Port& port) {
 
 }  // namespace
 
-Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config, const std::vector<Port>& ports,
-                              OnFrame on_frame) {
+Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config,
+                              const std::vector<Port>& ports, OnFrame on_frame) {
   auto where = Namespace::open(config.mirror_namespace);
   if (!where) return Failure(where.error());
   Mirrors mirrors(std::move(*where));
@@ -34,7 +34,8 @@ Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config
     auto mirror = Mirror::open(loop, mirrors.namespace_, port.mirror, ports[i].mac(), settings_of(port),
                                [on_frame, i, vlan](std::span<const std::uint8_t> frame) {
                                  if (vlan == 0 || frame.size() < kMacs) return on_frame(i, frame);
-                                 // Tags are inserted here: an offload would make drivers leave their vector path.
+                                 // Tags are inserted here: an offload would make drivers leave their vector
+                                 // path.
                                  std::array<std::uint8_t, kLargestFrame> tagged;
                                  if (frame.size() + kTag > tagged.size()) return;
                                  std::memcpy(tagged.data(), frame.data(), kMacs);

@@ -23,13 +23,14 @@ class Mirrors {
   /// Gets a frame that the kernel sends out of a port, tagged as the port wants it.
   using OnFrame = std::function<void(std::uint8_t port, std::span<const std::uint8_t> frame)>;
 
-  static Result<Mirrors> open(asio::io_context& loop, const conf::Config& config, const std::vector<Port>& ports,
-                              OnFrame on_frame);
+  static Result<Mirrors> open(asio::io_context& loop, const conf::Config& config,
+                              const std::vector<Port>& ports, OnFrame on_frame);
   Mirrors(Mirrors&&) = default;
 
   /// A frame for the kernel, as it came from the wire.
   void write(std::uint8_t port, std::span<const std::uint8_t> frame);
-  /// Moves addresses, gateways and neighbours to those of another configuration; after an error all is as before.
+  /// Moves addresses, gateways and neighbours to those of another configuration; after an error all is as
+  /// before.
   Result<void> update(const conf::Config& from, const conf::Config& to);
   /// Carries the ports' link states over.
   void follow_links(const std::vector<Port>& ports);

@@ -1,7 +1,9 @@
-// Rule misses, and questions for upstreams that have no outbound endpoint: who is to be asked, and through what.
+// Rule misses, and questions for upstreams that have no outbound endpoint: who is to be asked, and through
+// what.
 //
-// An upstream with an outbound endpoint is asked by the worker itself, once this has decided so: its pending table gives
-// the question the same protection from forgery as every other. One without is asked here, through the host's own network.
+// An upstream with an outbound endpoint is asked by the worker itself, once this has decided so: its pending
+// table gives the question the same protection from forgery as every other. One without is asked here,
+// through the host's own network.
 #pragma once
 
 #include <cstdint>

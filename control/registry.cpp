@@ -9,7 +9,8 @@ namespace shunt::control {
 Result<std::uint32_t> Registry::handle(const std::string& upstream) {
   if (const auto found = handles_.find(upstream); found != handles_.end()) return found->second;
   if (handles_.size() >= kMaxUpstreams) {
-    return Failure("more than " + std::to_string(kMaxUpstreams) + " different upstream names since the start: restart shuntd");
+    return Failure("more than " + std::to_string(kMaxUpstreams) +
+                   " different upstream names since the start: restart shuntd");
   }
   const auto handle = static_cast<std::uint32_t>(handles_.size());
   handles_.emplace(upstream, handle);
@@ -26,7 +27,8 @@ state::Origin Registry::origin(const conf::Upstream& upstream, const std::vector
   return entry->second;
 }
 
-Result<std::uint32_t> Registry::target(std::uint64_t generation, const std::string& upstream, const SocketAddress& address) {
+Result<std::uint32_t> Registry::target(std::uint64_t generation, const std::string& upstream,
+                                       const SocketAddress& address) {
   const auto key = std::make_pair(upstream, address);
   if (const auto found = targets_.find(key); found != targets_.end()) {
     found->second.generation = generation;

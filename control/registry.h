@@ -1,5 +1,5 @@
-// Numbers that outlive a configuration: what a pending slot or a cached answer may hold while the snapshot that
-// it came from is gone. One thread at a time (the builder's).
+// Numbers that outlive a configuration: what a pending slot or a cached answer may hold while the snapshot
+// that it came from is gone. One thread at a time (the builder's).
 #pragma once
 
 #include <cstdint>
@@ -21,15 +21,18 @@ class Registry {
   /// The handle of an upstream's name, for as long as the process lives: rule sets hold it.
   Result<std::uint32_t> handle(const std::string& upstream);
 
-  /// The origin of answers from an upstream: equal for equal outbound addresses, targets and TTL bounds, whatever the name.
+  /// The origin of answers from an upstream: equal for equal outbound addresses, targets and TTL bounds,
+  /// whatever the name.
   state::Origin origin(const conf::Upstream& upstream, const std::vector<IpAddress>& sources);
 
-  /// The entry of a target in the health array. Targets are told apart by upstream name and address. An entry is given
-  /// to another target when no generation of the last two named its own.
-  Result<std::uint32_t> target(std::uint64_t generation, const std::string& upstream, const SocketAddress& address);
+  /// The entry of a target in the health array. Targets are told apart by upstream name and address. An entry
+  /// is given to another target when no generation of the last two named its own.
+  Result<std::uint32_t> target(std::uint64_t generation, const std::string& upstream,
+                               const SocketAddress& address);
 
  private:
-  using OriginKey = std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t, std::uint32_t>;
+  using OriginKey =
+      std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t, std::uint32_t>;
   struct TargetEntry {
     std::uint32_t id;
     std::uint64_t generation;

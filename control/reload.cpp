@@ -21,7 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kAdjacencyWait = 1000ms;    // for new targets' neighbours to answer, before the rules that need them go live
+constexpr auto kAdjacencyWait =
+    1000ms;  // for new targets' neighbours to answer, before the rules that need them go live
 constexpr std::uint32_t kSwapDeadlineMs = 2000;
 
 template <typename Executor>
@@ -49,17 +50,19 @@ std::string find_fixed_change(const conf::Config& from, const conf::Config& to) 
 }
 
 std::string describe_stall(const std::vector<unsigned>& cores) {
-  std::string text = "the new configuration is published, but not taken within " + std::to_string(kSwapDeadlineMs) +
-                     " ms by the worker on core";
-  for (const unsigned core : cores) text += " " + std::to_string(core);
+  std::string text = "the new configuration is published, but not taken within " +
+                     std::to_string(kSwapDeadlineMs) + " ms by the worker on core";
+  for (const unsigned core : cores)
+    text += " " + std::to_string(core);
   return text;
 }
 
-std::string summarize(const Generation& before, const Generation& after, const RuleChanges& changes, std::int64_t took_ms) {
+std::string summarize(const Generation& before, const Generation& after, const RuleChanges& changes,
+                      std::int64_t took_ms) {
   const auto number = [](auto n) { return std::to_string(n); };
-  return "generation " + number(before.number()) + "→" + number(after.number()) + ": +" + number(changes.added) + " −" +
-         number(changes.removed) + " ~" + number(changes.changed) + ", " + number(after.rules) + " rules, " +
-         number(took_ms) + " ms";
+  return "generation " + number(before.number()) + "→" + number(after.number()) + ": +" +
+         number(changes.added) + " −" + number(changes.removed) + " ~" + number(changes.changed) + ", " +
+         number(after.rules) + " rules, " + number(took_ms) + " ms";
 }
 
 }  // namespace
@@ -72,7 +75,8 @@ Adjacencies Control::adjacencies_of(const Generation& generation) const {
     const auto found = std::find(wanted.begin(), wanted.end(), request);
     Hop none;
     none.why_not = "not asked yet";
-    hops.push_back(found == wanted.end() ? none : routes_->hops()[static_cast<std::size_t>(found - wanted.begin())]);
+    hops.push_back(found == wanted.end() ? none
+                                         : routes_->hops()[static_cast<std::size_t>(found - wanted.begin())]);
   }
   return make_adjacencies(generation, hops, workers_->ports());
 }
@@ -102,7 +106,8 @@ asio::awaitable<std::vector<unsigned>> Control::publish(const Generation& next) 
   // `stalled` outlives the callback: this waits for it.
   workers_->publish(next.snapshot, std::move(adjacencies.headers), false, kSwapDeadlineMs,
                     [&stalled](std::vector<unsigned> cores) { stalled = std::move(cores); });
-  while (!stalled) co_await nap(io_.get_executor(), 1ms);
+  while (!stalled)
+    co_await nap(io_.get_executor(), 1ms);
   co_return *stalled;
 }
 
@@ -159,10 +164,12 @@ asio::awaitable<Result<json>> Control::reload(bool dry_run) {
   reloading_ = false;
   if (built->generation == nullptr) co_return Failure(built->error);
   if (!switched) co_return Failure(switched.error());
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   const std::string summary = summarize(*before, *built->generation, built->changes, took.count());
   co_return json{{"summary", dry_run ? "would be " + summary : summary},
-                 {"generation", generation_->number()}, {"dry_run", dry_run}};
+                 {"generation", generation_->number()},
+                 {"dry_run", dry_run}};
 }
 
 }  // namespace shunt::control

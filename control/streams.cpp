@@ -1,4 +1,5 @@
-// TCP clients: their queries go to a worker and take the pipeline that all queries take; its answers come back by ticket.
+// TCP clients: their queries go to a worker and take the pipeline that all queries take; its answers come
+// back by ticket.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,11 +17,14 @@ namespace {
 
 constexpr int kBacklog = 512;
 
-Failure errno_failure(const std::string& what) { return Failure(what + ": " + std::strerror(errno)); }
+Failure errno_failure(const std::string& what) {
+  return Failure(what + ": " + std::strerror(errno));
+}
 
 Result<int> make_listener(const SocketAddress& address) {
   const auto endpoint = to_endpoint<asio::ip::tcp>(address);
-  FileDescriptor fd(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  FileDescriptor fd(
+      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
   if (!fd) return errno_failure("cannot make a socket");
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -44,7 +48,8 @@ std::vector<std::uint8_t> question_again(std::span<const std::uint8_t> answer) {
   dns::store_header(wire.data(), {reply.header.id, flags, 1, 0, 0, static_cast<std::uint16_t>(edns ? 1 : 0)});
   std::size_t length = reply.question_end;
   if (edns) {
-    length += dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = reply.edns.dnssec_ok});
+    length +=
+        dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = reply.edns.dnssec_ok});
   }
   wire.resize(length);
   return wire;
@@ -58,7 +63,7 @@ std::vector<std::uint8_t> failure_instead(std::span<const std::uint8_t> answer) 
   wire.resize(wire.size() + dns::kOptSize + dns::kExtendedErrorSize);
   const std::size_t length = dns::make_reply(
       wire.data(), wire.size(), question,
-      {.rcode = dns::Rcode::kServFail, .error = dns::ExtendedError::kNoReachableAuthority});
+      {.rcode = dns::Rcode::kServFail, .error = dns::ExtendedError::kNoReachableAuthority, .stream = true});
   wire.resize(length);
   return wire;
 }
@@ -72,7 +77,9 @@ TcpServer::Owner Control::tcp_owner() {
             return endpoint < endpoints.size() && endpoints[endpoint].allow.contains(client);
           },
           [this](TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
-                 std::span<const std::uint8_t> message) { return take_stream_query(ticket, client, endpoint, message); }};
+                 std::span<const std::uint8_t> message) {
+            return take_stream_query(ticket, client, endpoint, message);
+          }};
 }
 
 Result<int> Control::open_listener(const SocketAddress& address) {

@@ -11,7 +11,8 @@ namespace {
 
 std::uint64_t now_us() {
   using namespace std::chrono;
-  return static_cast<std::uint64_t>(duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count());
+  return static_cast<std::uint64_t>(
+      duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count());
 }
 
 int run_worker(void* worker) {
@@ -24,10 +25,14 @@ int run_worker(void* worker) {
 Result<std::unique_ptr<Workers>> Workers::open(const conf::Config& config, const dns::HashKey& key) {
   const conf::Dataplane& d = config.dataplane;
   const auto count = static_cast<unsigned>(d.workers.size());
-  auto plan = plan_memory(d.memory, d.cache, d.pending, count, static_cast<unsigned>(config.ports.size()));
+  auto plan = plan_memory(d.memory, d.cache, d.pending, count, static_cast<unsigned>(config.ports.size()),
+                          d.hugepages);
   if (!plan) return Failure(plan.error());
   std::unique_ptr<Workers> w(new Workers);
-  auto eal = Eal::start({d.workers, d.control_core, d.memory, d.hugepages, d.eal});
+  std::vector<std::string> devices;
+  for (const conf::Port& port : config.ports)
+    devices.push_back(port.device);
+  auto eal = Eal::start({d.workers, d.control_core, d.memory, d.hugepages, devices, d.eal});
   if (!eal) return Failure(eal.error());
   w->eal_.emplace(std::move(*eal));
   auto pool = make_packet_pool(plan->packets);
@@ -40,8 +45,8 @@ Result<std::unique_ptr<Workers>> Workers::open(const conf::Config& config, const
 
 Result<void> Workers::open_ports(const conf::Config& config) {
   for (const conf::Port& from : config.ports) {
-    auto port = Port::open(
-        {from.device, static_cast<unsigned>(config.dataplane.workers.size()), from.mtu, pool_});
+    auto port =
+        Port::open({from.device, static_cast<unsigned>(config.dataplane.workers.size()), from.mtu, pool_});
     if (!port) return Failure("port \"" + from.name + "\": " + port.error());
     ports_.push_back(std::move(*port));
   }
@@ -62,12 +67,14 @@ std::vector<WorkerPort> Workers::worker_ports(const conf::Config& config, unsign
   return ports;
 }
 
-Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKey& key, const MemoryPlan& plan) {
+Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKey& key,
+                                   const MemoryPlan& plan) {
   const auto count = static_cast<unsigned>(config.dataplane.workers.size());
   owners_ = std::make_unique<state::PortOwners>(count);
   health_ = std::make_unique<state::TargetHealth[]>(kMaxTargets);
   cores_ = config.dataplane.workers;
-  rcu_ = static_cast<rte_rcu_qsbr*>(rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(kMaxWorkers), RTE_CACHE_LINE_SIZE));
+  rcu_ = static_cast<rte_rcu_qsbr*>(
+      rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(kMaxWorkers), RTE_CACHE_LINE_SIZE));
   if (rcu_ == nullptr || rte_rcu_qsbr_init(rcu_, kMaxWorkers) != 0) return Failure("no memory for RCU");
   std::vector<rte_ring*> handovers;
   for (unsigned i = 0; i < count; ++i) {
@@ -82,8 +89,17 @@ Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKe
     auto pending = take_memory("pending queries", plan.pending_per_worker);
     if (!pending) return Failure(pending.error());
     WorkerOptions options;
-    options.context = {i,      key,        Random::system_seed(), *cache, *pending,
-                       config.dataplane.pending, owners_.get(), health_.get(),         pool_,  rings_[i], handovers};
+    options.context = {i,
+                       key,
+                       Random::system_seed(),
+                       *cache,
+                       *pending,
+                       config.dataplane.pending,
+                       owners_.get(),
+                       health_.get(),
+                       pool_,
+                       rings_[i],
+                       handovers};
     options.ports = worker_ports(config, i);
     options.published = &published_;
     options.rcu = rcu_;
@@ -92,8 +108,10 @@ Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKe
   return {};
 }
 
-Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies) {
-  published_.view.store(new state::View{std::move(snapshot), std::move(adjacencies), false}, std::memory_order_release);
+Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot,
+                             std::vector<net::Adjacency> adjacencies) {
+  published_.view.store(new state::View{std::move(snapshot), std::move(adjacencies), false},
+                        std::memory_order_release);
   running_ = true;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     if (rte_eal_remote_launch(run_worker, workers_[i].get(), static_cast<unsigned>(i + 1)) != 0) {
@@ -103,8 +121,9 @@ Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot, st
   return {};
 }
 
-void Workers::publish(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies,
-                      bool draining, std::uint32_t deadline_ms, std::function<void(std::vector<unsigned>)> done) {
+void Workers::publish(std::shared_ptr<const state::Snapshot> snapshot,
+                      std::vector<net::Adjacency> adjacencies, bool draining, std::uint32_t deadline_ms,
+                      std::function<void(std::vector<unsigned>)> done) {
   const auto* fresh = new state::View{std::move(snapshot), std::move(adjacencies), draining};
   const state::View* old = published_.view.exchange(fresh, std::memory_order_acq_rel);
   retiring_.push_back({old, rte_rcu_qsbr_start(rcu_), now_us() + 1000ull * deadline_ms, std::move(done)});
@@ -140,7 +159,8 @@ void Workers::poll() {
 
 void Workers::stop() {
   if (!running_) return;
-  for (auto& worker : workers_) worker->stop();
+  for (auto& worker : workers_)
+    worker->stop();
   rte_eal_mp_wait_lcore();
   running_ = false;
   poll();
@@ -150,7 +170,8 @@ Workers::~Workers() {
   stop();
   ports_.clear();
   workers_.clear();
-  for (Rings& rings : rings_) rings.destroy();
+  for (Rings& rings : rings_)
+    rings.destroy();
   delete published_.view.load();
   rte_free(rcu_);
   rte_mempool_free(pool_);

@@ -1,5 +1,5 @@
-// The dataplane as the control plane holds it: DPDK, the ports, the workers on their cores, the published view and the
-// retirement of old ones.
+// The dataplane as the control plane holds it: DPDK, the ports, the workers on their cores, the published
+// view and the retirement of old ones.
 #pragma once
 
 #include <rte_mempool.h>
@@ -31,12 +31,14 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   /// Publishes the first view and starts the loops.
-  Result<void> launch(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies);
+  Result<void> launch(std::shared_ptr<const state::Snapshot> snapshot,
+                      std::vector<net::Adjacency> adjacencies);
 
-  /// Replaces the view. `done` is called by poll() when every worker has left the old one for good, with the numbers of
-  /// those that have not within `deadline_ms`, when that passes first.
-  void publish(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies, bool draining,
-               std::uint32_t deadline_ms, std::function<void(std::vector<unsigned> stalled)> done);
+  /// Replaces the view. `done` is called by poll() when every worker has left the old one for good, with the
+  /// numbers of those that have not within `deadline_ms`, when that passes first.
+  void publish(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies,
+               bool draining, std::uint32_t deadline_ms,
+               std::function<void(std::vector<unsigned> stalled)> done);
   /// Retires what nobody reads any more. Called every few milliseconds.
   void poll();
   /// Ends the loops; the rings can still be emptied afterwards.

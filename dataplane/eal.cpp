@@ -22,6 +22,10 @@ constexpr unsigned kPacketsPerQueue =
     4096;  // receive and transmit rings of a port's queue, and what is on its way
 constexpr unsigned kMostPackets = 1 << 17;
 
+bool is_pci(const std::string& device) {
+  return !device.starts_with("net_");
+}
+
 std::vector<std::string> arguments(const EalOptions& options) {
   std::string lcores = "0@" + std::to_string(options.control_core);
   for (std::size_t i = 0; i < options.worker_cores.size(); ++i) {
@@ -35,6 +39,13 @@ std::vector<std::string> arguments(const EalOptions& options) {
                                 "-m",
                                 std::to_string((options.memory + kMebibyte - 1) / kMebibyte),
                                 "--no-telemetry"};
+  bool pci = false;
+  for (const std::string& device : options.devices) {
+    if (!is_pci(device)) continue;
+    pci = true;
+    args.insert(args.end(), {"--allow", device});
+  }
+  if (!pci) args.emplace_back("--no-pci");
   // Nothing is shared with other processes, and nothing stays behind after a kill.
   if (options.hugepages) {
     args.insert(args.end(), {"--in-memory"});
@@ -48,8 +59,11 @@ std::vector<std::string> arguments(const EalOptions& options) {
   return args;
 }
 
-constexpr std::uint64_t packet_octets() {
-  return kPacketRoom + kMessageSize + sizeof(rte_mbuf) + kCacheLine;
+// Octets of memory per packet buffer. A pool lets no buffer cross a page, so an ordinary page holds one.
+constexpr std::uint64_t packet_octets(bool hugepages) {
+  constexpr std::uint64_t kBuffer = kPacketRoom + kMessageSize + sizeof(rte_mbuf) + 2 * kCacheLine;
+  constexpr std::uint64_t kPage = 4096;
+  return hugepages ? kBuffer : kPage + kCacheLine;
 }
 
 }  // namespace
@@ -77,19 +91,19 @@ Eal::~Eal() {
 }
 
 Result<MemoryPlan> plan_memory(std::uint64_t memory, std::uint64_t cache, std::uint32_t pending_slots,
-                               unsigned workers, unsigned ports) {
+                               unsigned workers, unsigned ports, bool hugepages) {
   MemoryPlan plan;
   plan.cache_per_worker = cache / workers / kCacheLine * kCacheLine;
   plan.pending_per_worker = state::Pending::memory_octets(pending_slots);
   const std::uint64_t fixed = (plan.cache_per_worker + plan.pending_per_worker) * workers + kOwnMemory;
   const std::uint64_t least = std::uint64_t{kPacketsPerQueue} * workers * ports + kPacketsPerQueue;
-  if (fixed + least * packet_octets() > memory) {
-    return Failure("[dataplane] memory = " + std::to_string(memory / kMebibyte) +
-                   " MiB does not hold the cache, " + std::to_string(pending_slots) +
-                   " pending queries a worker and packet buffers: at least " +
-                   std::to_string((fixed + least * packet_octets()) / kMebibyte + 1) + " MiB are needed");
+  if (fixed + least * packet_octets(hugepages) > memory) {
+    return Failure(
+        "[dataplane] memory = " + std::to_string(memory / kMebibyte) + " MiB does not hold the cache, " +
+        std::to_string(pending_slots) + " pending queries a worker and packet buffers: at least " +
+        std::to_string((fixed + least * packet_octets(hugepages)) / kMebibyte + 1) + " MiB are needed");
   }
-  plan.packets = static_cast<unsigned>(std::min<std::uint64_t>((memory - fixed) / packet_octets(),
+  plan.packets = static_cast<unsigned>(std::min<std::uint64_t>((memory - fixed) / packet_octets(hugepages),
                                                                std::max<std::uint64_t>(kMostPackets, least)));
   return plan;
 }

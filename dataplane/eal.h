@@ -17,7 +17,8 @@ struct EalOptions {
   unsigned control_core = 0;           ///< lcore 0
   std::uint64_t memory = 0;            ///< octets, taken at start
   bool hugepages = true;
-  std::vector<std::string> extra;  ///< further EAL arguments
+  std::vector<std::string> devices;  ///< of the ports: no PCI device but these is touched
+  std::vector<std::string> extra;    ///< further EAL arguments
 };
 
 /// One per process. On the thread that becomes lcore 0.
@@ -40,7 +41,7 @@ struct MemoryPlan {
   unsigned packets = 0;                  ///< in the pool
 };
 Result<MemoryPlan> plan_memory(std::uint64_t memory, std::uint64_t cache, std::uint32_t pending_slots,
-                               unsigned workers, unsigned ports);
+                               unsigned workers, unsigned ports, bool hugepages);
 
 /// Octets of one packet buffer's data room: a full frame, our headroom, and an answer's growth.
 inline constexpr unsigned kPacketRoom = 128 + 2048;

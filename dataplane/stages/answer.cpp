@@ -127,7 +127,9 @@ void send_answer(Context& context, Query& query, std::size_t length, Counter cou
 }
 
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted) {
-  const std::size_t length = dns::make_reply(query.wire, query.room, query.question, fields);
+  dns::ReplyFields f = fields;
+  f.stream = query.transport != state::Transport::kUdp;
+  const std::size_t length = dns::make_reply(query.wire, query.room, query.question, f);
   send_answer(context, query, length, counted);
 }
 
