@@ -1,0 +1,185 @@
+#include "control/ctl/print.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "control/ctl/table.h"
+
+namespace shunt::control::ctl {
+
+namespace {
+
+const Json& child(const Json& object, std::string_view key) {
+  static const Json kNull;
+  if (!object.is_object()) return kNull;
+  const auto found = object.find(std::string(key));
+  return found == object.end() ? kNull : *found;
+}
+
+/// A value as a cell: text as it is, numbers with up to three decimals, "-" for what isn't there.
+std::string cell(const Json& value) {
+  if (value.is_string()) return value.get<std::string>().empty() ? "-" : value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_integer()) return value.dump();
+  if (value.is_number()) {
+    const double number = value.get<double>();
+    return number == std::floor(number) && std::abs(number) < 1e15 ? fmt::format("{:.0f}", number)
+                                                                   : fmt::format("{:.3g}", number);
+  }
+  if (value.is_array()) {
+    std::string out;
+    for (const Json& item : value)
+      out += (out.empty() ? "" : " ") + cell(item);
+    return out.empty() ? "-" : out;
+  }
+  return "-";
+}
+
+std::string cell(const Json& object, std::string_view key) {
+  return cell(child(object, key));
+}
+
+std::string percent(const Json& value) {
+  return value.is_number() ? fmt::format("{:.1f} %", value.get<double>()) : "-";
+}
+
+std::string share(const Json& value) {
+  return value.is_number() ? fmt::format("{:.1f} %", 100 * value.get<double>()) : "-";
+}
+
+/// "onprem.corp forward corp-dns (corp, shunt.toml:31)"
+std::string rule_text(const Json& rule) {
+  const std::string where = cell(rule, "where");
+  return cell(rule, "text") + " (" + cell(rule, "set") + (where == "-" ? "" : ", " + where) + ")";
+}
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  static constexpr std::array<std::pair<std::uint64_t, std::string_view>, 4> kUnits{
+      {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}}};
+  auto left = static_cast<std::uint64_t>(std::max(0.0, seconds));
+  std::string out;
+  int shown = 0;
+  for (const auto& [size, name] : kUnits) {
+    const std::uint64_t count = left / size;
+    left %= size;
+    if (count == 0 && shown == 0 && size != 1) continue;
+    if (count != 0 || shown == 0) out += fmt::format("{}{} {}", out.empty() ? "" : " ", count, name);
+    if (++shown == 2) break;
+  }
+  return out;
+}
+
+std::string status_text(const Json& result) {
+  const Json& uptime = child(result, "uptime_seconds");
+  std::string out = fmt::format("shunt {}, pid {}, up {}\n", cell(result, "version"), cell(result, "pid"),
+                                uptime.is_number() ? duration_text(uptime.get<double>()) : "-");
+  out += fmt::format("generation {} of {}\nlimiting resource: {}\n", cell(result, "generation"),
+                     cell(result, "config"), cell(result, "limiting_resource"));
+  Table ports({"PORT", "DEVICE", "MAC", "LINK", "MIRROR", "ADDRESSES"});
+  for (const Json& port : child(result, "ports")) {
+    ports.add({cell(port, "name"), cell(port, "device"), cell(port, "mac"), cell(port, "link"),
+               cell(port, "mirror"), cell(port, "addresses")});
+  }
+  if (!ports.empty()) out += "\n" + ports.text();
+  Table workers({">WORKER", ">CORE", ">GENERATION", ">BUSY", ">QUERIES/S", ">PENDING", ">CACHED"});
+  for (const Json& worker : child(result, "workers")) {
+    workers.add({cell(worker, "id"), cell(worker, "core"), cell(worker, "generation"),
+                 percent(child(worker, "busy_percent")), cell(worker, "queries_per_second"),
+                 cell(worker, "pending"), cell(worker, "cache_entries")});
+  }
+  if (!workers.empty()) out += "\n" + workers.text();
+  return out;
+}
+
+std::string explain_text(const Json& result) {
+  std::string out =
+      fmt::format("{} {} from {}\n", cell(result, "name"), cell(result, "type"), cell(result, "client"));
+  const auto line = [&out](std::string_view label, std::string_view value) {
+    out += fmt::format("  {:<10}{}\n", label, value);
+  };
+  const Json& allowed = child(result, "allowed");
+  line("endpoint", cell(result, "endpoint") +
+                       (allowed.is_boolean() ? (allowed.get<bool>() ? ": allowed" : ": not allowed") : ""));
+  line("network", cell(result, "network"));
+  line("outcome", cell(result, "outcome"));
+  if (const Json& rule = child(result, "rule"); rule.is_object()) {
+    line("rule", rule_text(rule));
+  } else {
+    line("rule", "none");
+  }
+  for (const Json& other : child(result, "others"))
+    line("lost", rule_text(other) + ": " + cell(other, "why"));
+  if (const Json& upstream = child(result, "upstream"); upstream.is_object()) {
+    line("upstream", cell(upstream, "name"));
+    for (const Json& target : child(upstream, "targets")) {
+      const Json& up = child(target, "up");
+      line("target",
+           fmt::format("{} {}, {}", cell(target, "address"),
+                       up.is_boolean() ? (up.get<bool>() ? "up" : "down") : "-", cell(target, "path")));
+    }
+  }
+  if (const Json& cached = child(result, "cached"); !cached.is_null()) {
+    line("cached", cached.is_object() ? cached.dump() : cell(cached));
+  }
+  return out;
+}
+
+std::string upstreams_text(const Json& result) {
+  Table table(
+      {"UPSTREAM", "TARGET", "STATE", ">SINCE", ">LATENCY", ">IN FLIGHT", ">SENT", ">ANSWERED", ">TIMEOUTS"});
+  for (const Json& upstream : child(result, "upstreams")) {
+    for (const Json& target : child(upstream, "targets")) {
+      const Json& since = child(target, "since_seconds");
+      const Json& latency = child(target, "latency_ms");
+      table.add({cell(upstream, "name"), cell(target, "address"), cell(target, "state"),
+                 since.is_number() ? duration_text(since.get<double>()) : "-",
+                 latency.is_number() ? fmt::format("{:.1f} ms", latency.get<double>()) : "-",
+                 cell(target, "in_flight"), cell(target, "sent"), cell(target, "answered"),
+                 cell(target, "timeouts")});
+    }
+  }
+  return table.text();
+}
+
+std::string cache_text(const Json& result) {
+  Table table({">WORKER", ">ENTRIES", ">OCTETS", ">HITS", ">MISSES", ">INSERTIONS", ">EVICTIONS"});
+  for (const Json& worker : child(result, "workers")) {
+    table.add({cell(worker, "worker"), cell(worker, "entries"), cell(worker, "octets"), cell(worker, "hits"),
+               cell(worker, "misses"), cell(worker, "insertions"), cell(worker, "evictions")});
+  }
+  return table.text() + fmt::format("hit ratio: {}\n", share(child(result, "hit_ratio")));
+}
+
+std::string stats_text(const Json& result) {
+  std::string out;
+  for (const Json& group : child(result, "groups")) {
+    // Every row of a group has as many workers as the first.
+    const Json& rows = child(group, "rows");
+    const std::size_t workers = rows.empty() ? 0 : child(rows.front(), "workers").size();
+    std::vector<std::string> titles{"NAME", ">TOTAL"};
+    for (std::size_t i = 0; i < workers; ++i)
+      titles.push_back(fmt::format(">WORKER {}", i));
+    titles.emplace_back("MEANING");
+    Table table(std::move(titles));
+    for (const Json& row : rows) {
+      std::vector<std::string> cells{cell(row, "name"), cell(row, "total")};
+      const Json& values = child(row, "workers");
+      for (std::size_t i = 0; i < workers; ++i)
+        cells.push_back(i < values.size() ? cell(values[i]) : "-");
+      cells.push_back(cell(row, "help"));
+      table.add(std::move(cells));
+    }
+    out += (out.empty() ? "" : "\n") + cell(group, "title") + "\n" + table.text("  ");
+  }
+  return out;
+}
+
+}  // namespace shunt::control::ctl

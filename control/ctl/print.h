@@ -1,0 +1,19 @@
+// The daemon's results as a person reads them. Fields that a result lacks are left out or shown as "-".
+#pragma once
+
+#include <string>
+
+#include "control/ctl/client.h"
+
+namespace shunt::control::ctl {
+
+std::string status_text(const Json& result);
+std::string explain_text(const Json& result);
+std::string upstreams_text(const Json& result);
+std::string cache_text(const Json& result);
+std::string stats_text(const Json& result);
+
+/// "3 d 4 h", "2 min 5 s": the two largest units.
+std::string duration_text(double seconds);
+
+}  // namespace shunt::control::ctl
