@@ -14,7 +14,7 @@ namespace shunt::control::test {
 namespace {
 
 constexpr std::uint16_t kArp = 0x0806;
-constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58;
+constexpr std::uint8_t kIcmp = 1, kTcp = 6, kIcmp6 = 58;
 
 class Mirrors : public NetTest {
  protected:

@@ -149,8 +149,9 @@ Frame neighbour_solicitation(const Station& from, const IpAddress& target) {
 }
 
 Frame neighbour_advertisement(const Station& from, const Station& to) {
-  constexpr std::uint8_t kSolicitedOverride = 0x60;
-  Frame message{136, 0, 0, 0, kSolicitedOverride, 0, 0, 0};
+  constexpr std::uint8_t kSolicited = 0x40, kOverride = 0x20, kMulticast = 0xff;
+  const bool solicited = to.address.octets[0] != kMulticast;
+  Frame message{136, 0, 0, 0, static_cast<std::uint8_t>(kOverride | (solicited ? kSolicited : 0)), 0, 0, 0};
   append(message, from.address.octets);
   message.insert(message.end(), {2, 1});
   append(message, from.mac.octets);
