@@ -67,8 +67,9 @@ void check_memory(const Checking& c) {
 std::uint64_t least_memory(const Config& config) {
   constexpr std::uint64_t kMebibyte = 1 << 20, kPerPending = 768;
   const Dataplane& d = config.dataplane;
-  const std::uint64_t worker = kMebibyte + d.pending * kPerPending + config.ports.size() * 10 * kMebibyte;
-  return d.cache + 36 * kMebibyte + d.workers.size() * worker;
+  const std::uint64_t packets = (d.hugepages ? 10 : 17) * kMebibyte;
+  const std::uint64_t worker = kMebibyte + d.pending * kPerPending + config.ports.size() * packets;
+  return d.cache + 42 * kMebibyte + d.workers.size() * worker;
 }
 
 int port_of(const Config& config, const IpAddress& address) {

@@ -28,7 +28,7 @@ void check_devices(const Checking& c) {
   for (std::size_t p = 0; p < c.config.ports.size(); ++p) {
     const Port& port = c.config.ports[p];
     if (!port.device.empty()) {
-      const auto [other, is_new] = devices.try_emplace(device_identity(port.device), p);
+      const auto [other, is_new] = devices.try_emplace(std::string(device_name(port.device)), p);
       if (!is_new)
         c.report.error(
             c.places.at("port", p, "device"),

@@ -49,8 +49,9 @@ Loaded load_file(const std::string& path);
 /// names.
 Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files = RuleFiles::kCheck);
 
-/// What `memory` must at least hold, in octets: the cache, 36 MiB, and for each worker 1 MiB, 768 octets for
-/// each pending query and 10 MiB for each port's packets. The check refuses less; dataplane/eal.h divides it.
+/// What `memory` must at least hold, in octets: the cache, 42 MiB, and for each worker 1 MiB, 768 octets for
+/// each pending query and 10 MiB for each port's packets, 17 MiB without huge pages. The check refuses less;
+/// dataplane/eal.h divides it.
 std::uint64_t least_memory(const Config& config);
 
 }  // namespace shunt::conf

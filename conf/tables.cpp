@@ -69,6 +69,7 @@ void read_neighbours(Reader& t, Port& port) {
 void read_port(Reader& t, Port& port) {
   t.text({"device", R"("0000:3b:00.0" or "net_af_xdp0,iface=eth1")", Need::kRequired}, port.device,
          check_device);
+  port.device = canonical_device(port.device);
   t.list<Prefix>({"addresses", R"(["10.53.0.53/24"])", Need::kRequired}, port.addresses, parse_port_address);
   t.list<IpAddress>({"gateways", R"(["10.53.0.1"])"}, port.gateways, parse_host);
   port.mirror = ("shunt-" + port.name).substr(0, 15);

@@ -36,10 +36,6 @@ bool is_pci(std::string_view text) {
   return like("xx:xx.7") || like("xxxx:xx:xx.7");
 }
 
-std::string_view without_arguments(std::string_view device) {
-  return device.substr(0, device.find(','));
-}
-
 bool is_unspecified(const IpAddress& a) {
   static constexpr std::uint8_t kZero[16] = {};
   return a.is_v4() ? std::memcmp(a.v4_octets(), kZero, 4) == 0 : std::memcmp(a.octets.data(), kZero, 16) == 0;
@@ -79,10 +75,10 @@ std::string check_not_empty(std::string_view text) {
 }
 
 std::string check_device(std::string_view text) {
-  const std::string_view device = without_arguments(text);
+  const std::string_view device = device_name(text);
   if (text.size() > 512) return "it is longer than 512 characters";
   if (is_pci(device)) return {};
-  const bool is_virtual = device.starts_with("net_") || device.starts_with("eth_");
+  const bool is_virtual = device.starts_with("net_");
   if (is_virtual && device.size() > 4 && device.size() < 64 && check_name(device).empty()) return {};
   if (!device.empty() && check_interface(device).empty() && !is_virtual)
     return fmt::format(
@@ -93,13 +89,18 @@ std::string check_device(std::string_view text) {
          "(\"net_af_xdp0,iface=eth1\")";
 }
 
-std::string device_identity(std::string_view device) {
-  std::string identity(without_arguments(device));
-  if (!is_pci(identity)) return identity;
-  if (identity.size() == std::strlen("3b:00.0")) identity = "0000:" + identity;
-  std::transform(identity.begin(), identity.end(), identity.begin(),
-                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return identity;
+std::string_view device_name(std::string_view device) {
+  return device.substr(0, device.find(','));
+}
+
+std::string canonical_device(std::string_view device) {
+  std::string name(device_name(device));
+  if (is_pci(name)) {
+    if (name.size() == std::strlen("3b:00.0")) name = "0000:" + name;
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  }
+  return name + std::string(device.substr(device_name(device).size()));
 }
 
 std::string check_interface(std::string_view text) {

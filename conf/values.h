@@ -41,8 +41,9 @@ Result<MacAddress> parse_station(std::string_view text);
 bool is_loopback(const IpAddress& address);
 /// 169.254.0.0/16 and fe80::/10.
 bool is_link_local(const IpAddress& address);
-/// What names the device itself: a virtual device without its arguments, a PCI address with its domain, in
-/// small letters.
-std::string device_identity(std::string_view device);
+/// The device without its arguments.
+std::string_view device_name(std::string_view device);
+/// As DPDK names it: a PCI address with its domain, in small letters.
+std::string canonical_device(std::string_view device);
 
 }  // namespace shunt::conf

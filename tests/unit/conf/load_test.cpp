@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "conf/report.h"
 #include "tests/unit/conf/config_text.h"
@@ -351,6 +352,28 @@ TEST(ShippedDefaults, AreTheDefaults) {
   EXPECT_EQ(c.mirror_namespace, defaults.mirror_namespace);
   EXPECT_EQ(c.limits, defaults.limits);
   EXPECT_EQ(c.log_level, defaults.log_level);
+}
+
+// The manual's example is a whole configuration.
+TEST(Manual, ExampleIsRight) {
+  const char* folder = std::getenv("SHUNT_CONF_DIR");
+  ASSERT_NE(folder, nullptr);
+  std::ifstream file(std::string(folder) + "/../docs/man/shunt.toml.5");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  const std::string begin = ".Bd -literal -offset indent\n";
+  const std::size_t first = page.find(begin), last = page.find(".Ed\n");
+  ASSERT_NE(first, page.npos);
+  ASSERT_NE(last, page.npos);
+  const Loaded loaded =
+      load_text(page.substr(first + begin.size(), last - first - begin.size()), "shunt.toml");
+  EXPECT_TRUE(loaded.config.has_value()) << to_text(loaded.errors);
+  EXPECT_TRUE(loaded.warnings.empty()) << to_text(loaded.warnings, "warning");
+}
+
+TEST(Load, PciAddressAsDpdkWritesIt) {
+  EXPECT_EQ(load_right(change("net_memif0", "3B:00.1,arg=X")).ports.at(0).device, "0000:3b:00.1,arg=X");
+  EXPECT_EQ(load_right(change("net_memif0", "net_memif0,role=server,ID=3")).ports.at(0).device,
+            "net_memif0,role=server,ID=3");
 }
 
 // How mistakes are shown.
