@@ -36,7 +36,7 @@ class Interface {
   Interface(Interface&&) = default;
 
   /// Brings the interface up where it isn't, adds what is new, then removes what is gone. After an error all
-  /// is as before.
+  /// is as before. Takes some milliseconds for each new IPv6 address, which is then usable at once.
   Result<void> change(const InterfaceSettings& settings);
   /// Removes the policy rules: addresses, routes and neighbours go with the interface, rules would stay.
   void forget_rules();

@@ -16,6 +16,12 @@ NetlinkError system_error(int code) {
   return {code, std::strerror(code)};
 }
 
+/// The error of an NLMSG_DONE message, which ends a dump; code 0 is a good end.
+NetlinkError dump_error_of(const nlmsghdr& message) {
+  const auto* code = netlink_header<std::int32_t>(message);
+  return code != nullptr && *code < 0 ? system_error(-*code) : NetlinkError{};
+}
+
 /// The error of an NLMSG_ERROR message; code 0 is the acknowledgement.
 NetlinkError error_of(const nlmsghdr& message) {
   const auto* body = netlink_header<nlmsgerr>(message);
@@ -198,13 +204,12 @@ NetlinkResult<void> Netlink::request(NetlinkMessage& message, const Each& each) 
          m = mnl_nlmsg_next(m, &left)) {
       if (m->nlmsg_seq != sequence_) continue;  // of a request that was given up
       if ((m->nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
-      if (m->nlmsg_type == NLMSG_ERROR) {
-        const NetlinkError error = error_of(*m);
-        if (error.code != 0) return tl::unexpected(error);
-      } else if (m->nlmsg_type != NLMSG_DONE) {
+      if (m->nlmsg_type != NLMSG_ERROR && m->nlmsg_type != NLMSG_DONE) {
         if (each) each(*m);
         continue;
       }
+      const NetlinkError error = m->nlmsg_type == NLMSG_ERROR ? error_of(*m) : dump_error_of(*m);
+      if (error.code != 0) return tl::unexpected(error);
       if (interrupted) return tl::unexpected(system_error(EINTR));
       return {};
     }

@@ -17,7 +17,7 @@ const MacAddress kTargetMac = mac("02:00:00:00:00:77");
 class RoutesTest : public NetTest {
  protected:
   void SetUp() override {
-    NetTest::SetUp();
+    ASSERT_NO_FATAL_FAILURE(NetTest::SetUp());
     // Faults are noticed within a second instead of half a minute.
     for (const std::string family : {"ipv4", "ipv6"}) {
       for (const std::string which : {"default", "lan"})
