@@ -216,6 +216,16 @@ bool take_vlan(std::span<const std::uint8_t> frame, std::uint16_t vlan, std::uin
   return id == vlan && !tagged_still;
 }
 
+// As the lower six octets of a 64-bit load. Two loads: one behind a copy of six octets would wait for both
+// its stores.
+std::uint64_t mac_as_loaded(const MacAddress& mac) {
+  std::uint32_t low;
+  std::uint16_t high;
+  std::memcpy(&low, &mac.octets[0], sizeof low);
+  std::memcpy(&high, &mac.octets[4], sizeof high);
+  return low | std::uint64_t{high} << 32;
+}
+
 }  // namespace
 
 FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rules, ChecksumsKnown known,
@@ -224,8 +234,7 @@ FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rul
   const Parser parser{frame, known, view, reason};
   if (frame.size() < kEthernetSize) return parser.drop(FrameDrop::runt);
   const std::uint8_t* const octets = frame.data();
-  std::uint64_t own = 0;
-  std::memcpy(&own, rules.mac.octets.data(), rules.mac.octets.size());
+  const std::uint64_t own = mac_as_loaded(rules.mac);
   const std::uint64_t source_and_type = load_le64(octets + 6);
   if ((load_le64(octets) & kMacMask) != own) {
     if ((octets[0] & 1) == 0) return parser.drop(FrameDrop::not_for_us_mac);

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "dataplane/base/bytes.h"
+#include "dataplane/base/prefetch.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/state/cache_index.h"
 #include "dataplane/state/cache_ring.h"
@@ -206,7 +207,7 @@ void Cache::State::prefetch_next_victim(const CacheRing& ring) const {
   if (ring.empty()) return;
   const CacheEntry& next = at(ring.tail());
   if (next.live()) index.prefetch_home(next.home);
-  __builtin_prefetch(reinterpret_cast<const std::byte*>(&next) + next.octets());
+  prefetch(reinterpret_cast<const std::byte*>(&next) + next.octets());
 }
 
 void Cache::State::put_in_index(std::uint64_t hash, std::uint32_t place, std::uint32_t now) {
@@ -253,8 +254,8 @@ void Cache::prefetch_entry(std::uint64_t hash) const {
   if (state_ == nullptr) return;
   state_->index.propose(hash, [this](std::uint32_t place) {
     const CacheEntry* const entry = &state_->at(place);
-    __builtin_prefetch(entry);
-    __builtin_prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
+    prefetch(entry);
+    prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
   });
 }
 
@@ -273,7 +274,7 @@ bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   hit.arcount = entry.arcount;
   hit.ttl_offset = entry.ttl_offsets();
   hit.ttl_count = entry.ttl_count;
-  hit.odd_ttls = entry.odd_ttls;
+  hit.ttl_weight = entry.ttl_weight;
   hit.extended_rcode = 0;
   hit.age = now - entry.inserted;
   hit.body_sum = entry.body_sum;
@@ -329,7 +330,7 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     const auto offset = static_cast<std::uint16_t>(reply.ttl_offset[i] - reply.question_end);
     entry.ttl_offsets()[i] = offset;
-    entry.odd_ttls = static_cast<std::uint8_t>(entry.odd_ttls + (offset & 1));
+    entry.ttl_weight = static_cast<std::uint16_t>(entry.ttl_weight + ((offset & 1) == 0 ? 256 : 1));
     store_be32(entry.body() + offset, stored_ttl(i));
   }
   entry.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
@@ -395,12 +396,12 @@ void copy_aged(const CacheHit& hit, std::uint8_t* to) {
 }
 
 std::uint16_t aged_sum(const CacheHit& hit) {
-  // Modulo 2^16 - 1 a TTL of four octets counts as its value, with its octets swapped at an odd offset: so
-  // ageing takes off a multiple of the age, whatever the TTLs are.
-  const std::uint64_t even = std::uint64_t{hit.age} * (hit.ttl_count - hit.odd_ttls);
-  const std::uint64_t odd = std::uint64_t{hit.age} * hit.odd_ttls;
-  const net::Sum less = net::word(net::fold(even)) + net::fold(odd);
-  return net::fold(hit.body_sum + static_cast<std::uint16_t>(~net::fold(less)));
+  // Modulo 2^16 - 1 the four octets of a TTL at an odd offset count as its value, and at an even one, where a
+  // little-endian sum sees each pair of octets swapped, as 256 times that. So ageing takes off age *
+  // ttl_weight, whatever the TTLs are. The multiple of 2^16 - 1 is above that product (32 and 16 bits) and
+  // keeps the difference positive.
+  constexpr std::uint64_t kZero = std::uint64_t{0xffff} << 33;
+  return net::fold(hit.body_sum + kZero - std::uint64_t{hit.age} * hit.ttl_weight);
 }
 
 }  // namespace shunt::state

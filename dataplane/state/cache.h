@@ -63,7 +63,8 @@ struct CacheHit {
   std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
   const std::uint16_t* ttl_offset = nullptr;            ///< of each TTL, from body's first octet
   std::uint16_t ttl_count = 0;
-  std::uint16_t odd_ttls = 0;  ///< how many of them stand at an odd offset
+  std::uint16_t ttl_weight =
+      0;  ///< 256 for each TTL at an even offset and 1 for each at an odd one: see aged_sum()
   std::uint8_t extended_rcode = 0;
   std::uint32_t age = 0;  ///< whole seconds since insertion; less than any TTL in the body
   std::uint32_t body_sum =

@@ -16,6 +16,7 @@
 #include <span>
 
 #include "dataplane/base/limits.h"
+#include "dataplane/base/prefetch.h"
 
 namespace shunt::state {
 
@@ -44,7 +45,7 @@ class CacheIndex {
     return t == 0 ? 1 : t;
   }
 
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[home(hash)]); }
+  void prefetch(std::uint64_t hash) const { shunt::prefetch(&buckets_[home(hash)]); }
 
   /// Calls `each(place)` for the places in the home bucket that the hash proposes, without looking further.
   template <typename Each>
@@ -117,7 +118,7 @@ class CacheIndex {
     return bucket.ghost == wanted || bucket.older_ghost == wanted;
   }
 
-  void prefetch_home(std::uint32_t home) const { __builtin_prefetch(&buckets_[home]); }
+  void prefetch_home(std::uint32_t home) const { shunt::prefetch(&buckets_[home]); }
   void clear() { std::memset(static_cast<void*>(buckets_.data()), 0, buckets_.size_bytes()); }
   /// True where a slot names that place.
   bool has(std::uint32_t home, std::uint32_t place) const;

@@ -36,10 +36,9 @@ struct CacheEntry {
   std::uint16_t flags, ancount, nscount, arcount;
   std::uint16_t body_length;
   std::uint16_t body_sum;
+  std::uint16_t ttl_weight;
   std::uint8_t ttl_count;
-  std::uint8_t odd_ttls;
   std::uint8_t name_length;
-  std::uint8_t unused;
 
   static std::size_t octets_for(std::size_t name, std::size_t ttls, std::size_t body) {
     return sizeof(CacheEntry) + even(name) + 2 * ttls + body;
