@@ -50,7 +50,8 @@ class RoutesTest : public NetTest {
     // Without `locktime` a change counts at once; with it, not within a second of the last.
     for (const auto& [name, value] :
          {std::pair{"base_reachable_time_ms", "400"}, std::pair{"retrans_time_ms", "100"},
-          std::pair{"delay_first_probe_time", "1"}, std::pair{"locktime", "0"}}) {
+          std::pair{"delay_first_probe_time", "1"}, std::pair{"locktime", "0"},
+          std::pair{"interval_probe_time_ms", "300"}}) {
       (void)namespace_.set(folder + name, value);
     }
   }
