@@ -1,0 +1,335 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "control/ctl/client.h"
+#include "control/ctl/print.h"
+#include "control/ctl/run.h"
+#include "control/ctl/table.h"
+#include "control/metrics.h"
+#include "control/socket.h"
+#include "tests/unit/control/loopback.h"
+
+namespace shunt::control::ctl {
+namespace {
+
+using namespace shunt::testing;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+Outcome shuntctl(std::vector<std::string> arguments) {
+  std::vector<const char*> argv{"shuntctl"};
+  for (const std::string& argument : arguments)
+    argv.push_back(argument.c_str());
+  std::ostringstream out, err;
+  Outcome outcome;
+  outcome.code = run(static_cast<int>(argv.size()), argv.data(), out, err);
+  outcome.out = out.str();
+  outcome.err = err.str();
+  return outcome;
+}
+
+/// A control socket with replies that were laid down before, on a thread of its own.
+class CtlTest : public ::testing::Test {
+ protected:
+  ~CtlTest() override {
+    io_.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+  void serve(std::map<std::string, json> replies) {
+    auto opened = ControlSocket::open(
+        io_, {.path = path_}, [this, replies](const json& request, const ControlSocket::Done& done) {
+          request_ = request;
+          const auto found = replies.find(request["command"].get<std::string>());
+          done(found == replies.end() ? error_reply("no such command") : found->second);
+        });
+    ASSERT_TRUE(opened) << opened.error();
+    socket_ = *std::move(opened);
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  Outcome ask(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--socket", path_});
+    return shuntctl(std::move(arguments));
+  }
+
+  TemporaryFolder folder_;
+  std::string path_ = folder_ / "control.sock";
+  asio::io_context io_;
+  std::unique_ptr<ControlSocket> socket_;
+  json request_;  ///< the last; written before its reply is sent
+  std::thread thread_;
+};
+
+TEST_F(CtlTest, PrintsStatusAsTables) {
+  serve({{"status",
+          ok_reply(json::parse(R"({"version": "0.1.0", "pid": 42, "uptime_seconds": 3725, "generation": 41,
+      "config": "/etc/shunt.toml", "limiting_resource": "none",
+      "ports": [{"name": "lan", "device": "net_af_xdp0,iface=eth1", "mac": "02:00:00:00:00:01", "link": "up",
+                 "addresses": ["10.53.0.53/24", "fd53::53/64"], "mirror": "shunt-lan"}],
+      "workers": [{"id": 0, "core": 1, "generation": 41, "busy_percent": 12.345, "queries_per_second": 1234.0,
+                   "pending": 5, "cache_entries": 100000}]})"))}});
+  const Outcome outcome = ask({"status"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("shunt 0.1.0, pid 42, up 1 h 2 min\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("generation 41 of /etc/shunt.toml\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("PORT  DEVICE                  MAC                LINK  MIRROR     ADDRESSES\n"
+                        "lan   net_af_xdp0,iface=eth1  02:00:00:00:00:01  up    shunt-lan  "
+                        "10.53.0.53/24 fd53::53/64\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("WORKER  CORE  GENERATION    BUSY  QUERIES/S  PENDING  CACHED\n"
+                                     "     0     1          41  12.3 %       1234        5  100000\n"));
+  EXPECT_EQ(request_, json({{"command", "status"}}));
+}
+
+TEST_F(CtlTest, JsonIsPrintedAsItCame) {
+  serve(
+      {{"upstreams", json::parse(R"({"ok": true, "result": {"upstreams": [], "z": 1.5, "a": "\u00e9"}})")}});
+  for (const auto& arguments : {std::vector<std::string>{"--json", "upstreams"}, {"upstreams", "--json"}}) {
+    const Outcome outcome = ask(arguments);
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(json::parse(outcome.out), json::parse(R"({"upstreams": [], "z": 1.5, "a": "é"})"));
+    EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1);
+  }
+}
+
+TEST_F(CtlTest, ExplainsWithAllItWasAsked) {
+  serve({{"explain", ok_reply(json::parse(R"J({"name": "a.onprem.corp.", "type": "AAAA", "client": "10.1.2.3",
+      "endpoint": "from-onprem", "allowed": true, "network": "prod", "outcome": "forward",
+      "rule": {"text": "onprem.corp forward corp-dns", "set": "corp", "where": "shunt.toml:31"},
+      "others": [{"text": ". system", "set": "all", "where": "all.rules:1", "why": "a shorter name"}],
+      "upstream": {"name": "corp-dns", "targets": [
+        {"address": "192.168.1.53:53", "up": true, "path": "10.0.0.53 via lan (next hop 10.0.0.1)"},
+        {"address": "192.168.2.53:53", "up": false, "path": "no route"}]}, "cached": null})J"))}});
+  const Outcome outcome =
+      ask({"explain", "a.onprem.corp", "AAAA", "--client", "10.1.2.3", "--endpoint", "from-onprem"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(request_, json::parse(R"({"command": "explain", "name": "a.onprem.corp", "type": "AAAA",
+                                      "client": "10.1.2.3", "endpoint": "from-onprem"})"));
+  EXPECT_EQ(outcome.out,
+            "a.onprem.corp. AAAA from 10.1.2.3\n"
+            "  endpoint  from-onprem: allowed\n"
+            "  network   prod\n"
+            "  outcome   forward\n"
+            "  rule      onprem.corp forward corp-dns (corp, shunt.toml:31)\n"
+            "  lost      . system (all, all.rules:1): a shorter name\n"
+            "  upstream  corp-dns\n"
+            "  target    192.168.1.53:53 up, 10.0.0.53 via lan (next hop 10.0.0.1)\n"
+            "  target    192.168.2.53:53 down, no route\n");
+  EXPECT_EQ(ask({"explain", "x", "--client", "::1"}).code, 0);
+  EXPECT_EQ(request_, json::parse(R"({"command": "explain", "name": "x", "type": "A", "client": "::1"})"));
+}
+
+TEST_F(CtlTest, ReloadTellsItsSummaryOrItsErrors) {
+  json wrong = error_reply("shunt.toml:3:1: error: unknown key \"prot\"\n");
+  wrong["code"] = 78;
+  serve({{"reload",
+          ok_reply({{"summary", "generation 41→42: +12 −3 ~1, 1000009 rules, 812 ms"}, {"generation", 42}})},
+         {"status", wrong}});
+  Outcome outcome = ask({"reload"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, "generation 41→42: +12 −3 ~1, 1000009 rules, 812 ms\n");
+  EXPECT_EQ(request_, json({{"command", "reload"}}));
+  EXPECT_EQ(ask({"reload", "--dry-run"}).code, 0);
+  EXPECT_EQ(request_, json({{"command", "reload"}, {"dry_run", true}}));
+  outcome = ask({"status"});
+  EXPECT_EQ(outcome.code, 78);
+  EXPECT_EQ(outcome.err, "shunt.toml:3:1: error: unknown key \"prot\"\n");
+  EXPECT_EQ(outcome.out, "");
+}
+
+TEST_F(CtlTest, CacheAndUpstreamsAreTables) {
+  serve({{"cache stats",
+          ok_reply(json::parse(R"({"workers": [{"worker": 0, "entries": 10, "octets": 2048, "hits": 75,
+            "misses": 25, "insertions": 20, "evictions": 0}], "hit_ratio": 0.75})"))},
+         {"cache flush", ok_reply({{"flushed", true}})},
+         {"upstreams", ok_reply(json::parse(R"({"upstreams": [{"name": "corp-dns", "targets": [
+            {"address": "192.168.1.53:53", "state": "down", "since_seconds": 65, "latency_ms": 1.25, "in_flight": 2,
+             "sent": 100, "answered": 90, "timeouts": 10}]}]})"))}});
+  EXPECT_EQ(ask({"cache", "stats"}).out,
+            "WORKER  ENTRIES  OCTETS  HITS  MISSES  INSERTIONS  EVICTIONS\n"
+            "     0       10    2048    75      25          20          0\n"
+            "hit ratio: 75.0 %\n");
+  EXPECT_EQ(ask({"cache", "flush"}).out, "flushed\n");
+  EXPECT_EQ(request_, json({{"command", "cache flush"}}));
+  EXPECT_EQ(ask({"cache", "flush", "onprem.corp"}).out, "flushed onprem.corp and below\n");
+  EXPECT_EQ(request_, json({{"command", "cache flush"}, {"name", "onprem.corp"}}));
+  EXPECT_EQ(ask({"upstreams"}).out,
+            "UPSTREAM  TARGET           STATE      SINCE  LATENCY  IN FLIGHT  SENT  ANSWERED  TIMEOUTS\n"
+            "corp-dns  192.168.1.53:53  down   1 min 5 s   1.2 ms          2   100        90        10\n");
+}
+
+TEST_F(CtlTest, StatsAndMetricsShowTheSameCounters) {
+  MetricsSnapshot snapshot;
+  snapshot.workers.resize(2);
+  snapshot.workers[1].id = 1;
+  snapshot.workers[0].stats[Counter::cache_hits] = 40;
+  snapshot.workers[1].stats[Counter::cache_hits] = 2;
+  serve({{"stats", ok_reply(stats_result(snapshot))},
+         {"metrics", ok_reply({{"text", prometheus_text(snapshot)}})}});
+  const Outcome table = ask({"stats"});
+  EXPECT_EQ(table.code, 0) << table.err;
+  for (const StatText& text : kFrameDropText)
+    EXPECT_THAT(table.out, HasSubstr(std::string(text.name)));
+  EXPECT_THAT(table.out,
+              ::testing::ContainsRegex("cache_hits +42 +40 +2  lookups that found a fresh answer"));
+  EXPECT_THAT(table.out, HasSubstr("host network\n  NAME"));
+  EXPECT_EQ(ask({"metrics"}).out, prometheus_text(snapshot));
+}
+
+TEST_F(CtlTest, HealthIsAnExitCode) {
+  serve({{"health", ok_reply({{"healthy", false}, {"reason", "no port has a link"}})}});
+  const Outcome outcome = ask({"health"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "not healthy: no port has a link\n");
+  EXPECT_EQ(ask({"health", "--json"}).code, 1);
+}
+
+TEST_F(CtlTest, HealthyIsZero) {
+  serve({{"health", ok_reply({{"healthy", true}, {"reason", ""}})}});
+  const Outcome outcome = ask({"health"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, "healthy\n");
+}
+
+TEST_F(CtlTest, AFailedCommandIsOneWithTheReasonOnStandardError) {
+  serve({{"status", json::parse("[1, 2]")},
+         {"stats", json::parse(R"({"ok": true, "result": {"groups": [3, {"rows": 7}]}})")},
+         {"upstreams", json::parse(R"({"ok": true, "result": 17})")}});
+  const Outcome outcome = ask({"metrics"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "no such command\n");
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(ask({"status"}).code, 1);
+  // Results of another shape are shown as far as they go.
+  EXPECT_EQ(ask({"stats"}).code, 0);
+  EXPECT_EQ(ask({"upstreams"}).code, 0);
+}
+
+TEST_F(CtlTest, ADaemonThatCannotBeReachedIs69) {
+  for (const std::string& path : {path_, folder_ / std::string(300, 'x'), std::string("/dev/null")}) {
+    const Outcome outcome = shuntctl({"--socket", path, "status"});
+    EXPECT_EQ(outcome.code, 69) << path;
+    EXPECT_THAT(outcome.err, HasSubstr("cannot reach the daemon"));
+  }
+}
+
+TEST_F(CtlTest, ADaemonThatHangsUpIs69) {
+  auto opened =
+      ControlSocket::open(io_, {.path = path_, .clients = 0}, [](const json&, const ControlSocket::Done&) {});
+  ASSERT_TRUE(opened);
+  socket_ = *std::move(opened);
+  thread_ = std::thread([this] { io_.run(); });
+  EXPECT_EQ(ask({"status"}).code, 69);
+}
+
+TEST_F(CtlTest, ADaemonThatIsSilentIsWaitedForNoLongerThanSaid) {
+  auto opened = ControlSocket::open(io_, {.path = path_}, [](const json&, const ControlSocket::Done&) {});
+  ASSERT_TRUE(opened);
+  socket_ = *std::move(opened);
+  thread_ = std::thread([this] { io_.run(); });
+  const auto result = call(path_, {{"command", "status"}}, std::chrono::milliseconds(50));
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, kUnreachable);
+}
+
+TEST(Ctl, WrongUsageIsTwo) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{},
+                                                                     {"nonsense"},
+                                                                     {"status", "extra"},
+                                                                     {"explain"},
+                                                                     {"explain", "name"},
+                                                                     {"explain", "name", "--client"},
+                                                                     {"cache"},
+                                                                     {"check"},
+                                                                     {"--nonsense", "status"},
+                                                                     {"--socket"}}) {
+    const Outcome outcome = shuntctl(arguments);
+    EXPECT_EQ(outcome.code, 2);
+    EXPECT_FALSE(outcome.err.empty());
+    EXPECT_EQ(outcome.out, "");
+  }
+}
+
+TEST(Ctl, HelpAndVersionAreResults) {
+  const Outcome help = shuntctl({"--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* command :
+       {"status", "reload", "explain", "upstreams", "cache", "stats", "metrics", "health", "check"}) {
+    EXPECT_THAT(help.out, HasSubstr(command));
+  }
+  const Outcome version = shuntctl({"--version"});
+  EXPECT_EQ(version.code, 0);
+  EXPECT_THAT(version.out, ::testing::StartsWith("shuntctl "));
+}
+
+TEST(Ctl, ChecksAFileWithoutADaemon) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "shunt.toml";
+  std::ofstream(file) << "[dataplane]\nworkerz = [1]\n[log]\nlevel = 3\n";
+  const Outcome wrong = shuntctl({"check", file});
+  EXPECT_EQ(wrong.code, 78);
+  EXPECT_EQ(wrong.out, "");
+  EXPECT_THAT(wrong.err, HasSubstr(file + ":2:"));
+  EXPECT_THAT(wrong.err, HasSubstr("workerz"));
+  EXPECT_THAT(wrong.err, HasSubstr(file + ":4:"));  // all mistakes in one pass
+  const Outcome as_json = shuntctl({"--json", "check", file});
+  EXPECT_EQ(as_json.code, 78);
+  EXPECT_GE(json::parse(as_json.out)["errors"].size(), 2u);
+
+  std::ofstream(file) << R"(
+[[port]]
+name = "lan"
+device = "net_null0"
+addresses = ["10.53.0.53/24"]
+[[inbound]]
+name = "in"
+addresses = ["10.53.0.53"]
+allow = ["10.0.0.0/8"]
+[[upstream]]
+name = "internet"
+targets = ["192.0.2.1"]
+[[network]]
+name = "prod"
+clients = ["10.0.0.0/8"]
+default = "internet"
+)";
+  const Outcome good = shuntctl({"check", file});
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_EQ(good.out, file + ": ok\n");
+  const Outcome missing = shuntctl({"check", folder / "missing.toml"});
+  EXPECT_EQ(missing.code, 78);
+  EXPECT_THAT(missing.err, HasSubstr("missing.toml"));
+}
+
+TEST(Table, AlignsByCharactersAndHidesControls) {
+  Table table({"NAME", ">N"});
+  EXPECT_TRUE(table.empty());
+  table.add({"é\n", "1"});
+  table.add({"long", "12345"});
+  EXPECT_EQ(table.text(" "), " NAME      N\n é?        1\n long  12345\n");
+}
+
+TEST(Duration, IsTheTwoLargestUnits) {
+  EXPECT_EQ(duration_text(0), "0 s");
+  EXPECT_EQ(duration_text(59.9), "59 s");
+  EXPECT_EQ(duration_text(60), "1 min");
+  EXPECT_EQ(duration_text(125), "2 min 5 s");
+  EXPECT_EQ(duration_text(3600 + 59), "1 h");
+  EXPECT_EQ(duration_text(90061), "1 d 1 h");
+  EXPECT_EQ(duration_text(-5), "0 s");
+}
+
+}  // namespace
+}  // namespace shunt::control::ctl
