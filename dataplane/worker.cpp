@@ -133,19 +133,18 @@ bool Worker::turn(Now now) {
   context_.now = now;
   context_.view = shared_.view.load(std::memory_order_acquire);
   context_.snapshot = context_.view->snapshot.get();
-  bool busy = false;
-  for (std::uint8_t port = 0; port < context_.ports.size(); ++port)
-    busy |= poll_port(port);
-  busy |= poll_orders();
-  busy |= poll_handovers();
-  if (now.us - wheel_turned_us_ >= kWheelUs) {
+  // Deadlines first: the wheel must stand at the present before anything is hung on it.
+  const bool tick = now.us - wheel_turned_us_ >= kWheelUs;
+  if (tick) {
     wheel_turned_us_ = now.us;
     handle_timeouts(context_);
-    flush(context_);
-    publish_stats();
-    return busy;
   }
-  if (busy) flush(context_);
+  bool busy = false;
+  for (std::uint8_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(port);
+  busy |= poll_orders();
+  busy |= poll_handovers();
+  if (busy || tick) flush(context_);
+  if (tick) publish_stats();
   return busy;
 }
 

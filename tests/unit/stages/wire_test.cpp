@@ -1,0 +1,268 @@
+// What the worker does with queries that are wrong, forbidden or answered by a rule: each fault has its counter.
+#include "tests/unit/stages/worker_rig.h"
+
+namespace shunt::testing {
+namespace {
+
+using Wire = WorkerTest;
+
+void expect_error(Rig& rig, const Bytes& message, dns::Rcode rcode, Counter counter) {
+  const std::uint64_t before = rig.stats()[counter];
+  rig.ask(message);
+  const Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), rcode);
+  EXPECT_NE(answer.flags() & dns::kQr, 0);
+  EXPECT_EQ(rig.stats()[counter], before + 1);
+}
+
+void expect_silence(Rig& rig, const Bytes& message, QueryDrop reason) {
+  const std::uint64_t before = rig.stats().query_drops[reason];
+  rig.ask(message);
+  rig.turn();
+  EXPECT_TRUE(rig.sent().empty());
+  EXPECT_EQ(rig.stats().query_drops[reason], before + 1);
+}
+
+TEST_F(Wire, response_in_place_of_a_query_is_dropped) {
+  Bytes m = query("a.corp");
+  m[2] |= 0x80;
+  expect_silence(rig, m, QueryDrop::response);
+}
+
+TEST_F(Wire, message_without_a_whole_header_is_dropped) { expect_silence(rig, Bytes(11, 0), QueryDrop::short_header); }
+
+TEST_F(Wire, opcode_other_than_query_is_notimp_with_clean_flags) {
+  for (unsigned opcode : {1u, 2u, 4u, 5u, 15u}) {
+    Bytes m = query("a.corp");
+    m[2] = static_cast<std::uint8_t>(m[2] | (opcode << 3));
+    expect_error(rig, m, dns::Rcode::kNotImp, Counter::errors_notimp);
+  }
+}
+
+TEST_F(Wire, question_count_other_than_one_is_formerr) {
+  for (const std::uint8_t count : {std::uint8_t{0}, std::uint8_t{2}}) {
+    Bytes m = query("a.corp");
+    m[5] = count;
+    expect_error(rig, m, dns::Rcode::kFormErr, Counter::errors_formerr);
+  }
+}
+
+TEST_F(Wire, two_opts_are_formerr) {
+  Bytes m = query("a.corp", 1, 1, 1232);
+  const Bytes opt(m.end() - 11, m.end());
+  append(m, opt);
+  m[11] = 2;
+  expect_error(rig, m, dns::Rcode::kFormErr, Counter::errors_formerr);
+}
+
+TEST_F(Wire, compressed_over_long_and_unknown_labels_are_formerr) {
+  for (const Bytes& name : {pointer(12), repeated_labels(5, 63), Bytes{0x41, 'a', 0}, Bytes{0x81, 'a', 0}}) {
+    Bytes m = query(".");
+    m.resize(12);
+    append(m, name);
+    append32(m, 0x00010001);
+    expect_error(rig, m, dns::Rcode::kFormErr, Counter::errors_formerr);
+  }
+}
+
+TEST_F(Wire, trailing_octets_and_foreign_records_are_formerr) {
+  Bytes m = query("a.corp");
+  m.push_back(0);
+  expect_error(rig, m, dns::Rcode::kFormErr, Counter::errors_formerr);
+  m = query("a.corp");
+  m[7] = 1;
+  expect_error(rig, m, dns::Rcode::kFormErr, Counter::errors_formerr);
+}
+
+TEST_F(Wire, edns_version_above_zero_is_badvers) {
+  Bytes m = query("a.corp", 1, 1, 1232);
+  m[m.size() - 5] = 1;
+  rig.ask(m);
+  const Sent answer = rig.turn_for_one();
+  // BADVERS is 16: its upper bits stand in the OPT record.
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kNoError);
+  EXPECT_EQ(answer.dns[answer.dns.size() - 6], 1);
+  EXPECT_EQ(rig.stats()[Counter::errors_badvers], 1u);
+}
+
+TEST_F(Wire, zone_transfers_and_foreign_classes_are_refused) {
+  for (const std::uint16_t type : {std::uint16_t{251}, std::uint16_t{252}}) expect_error(rig, query("a.corp", 1, type), dns::Rcode::kRefused, Counter::errors_refused);
+  Bytes chaos = query("version.bind");
+  chaos.back() = 3;
+  expect_error(rig, chaos, dns::Rcode::kRefused, Counter::errors_refused);
+}
+
+TEST_F(Wire, any_is_forwarded) { EXPECT_TRUE(ask_upstream(query("a.corp", 1, 255)).to(kTargetA)); }
+
+TEST_F(Wire, longest_names_and_strange_octets_go_through) {
+  Bytes longest = repeated_labels(3, 63);  // 3 * 64 + 1 = 193
+  longest.pop_back();
+  append(longest, label(std::string(55, 'x')));
+  append(longest, wire_name("corp"));
+  ASSERT_EQ(longest.size(), 254u);
+  Bytes strange;
+  append(strange, label(std::string("a\0.b", 4)));
+  append(strange, wire_name("corp"));
+  for (const Bytes& name : {longest, strange}) {
+    Bytes m = query(".");
+    m.resize(12);
+    append(m, name);
+    append32(m, 0x00010001);
+    const Sent question = ask_upstream(m);
+    EXPECT_TRUE(std::equal(name.begin(), name.end(), question.dns.begin() + 12));
+    rig.reply(question, answer_to(question.dns));
+    EXPECT_TRUE(std::equal(name.begin(), name.end(), rig.turn_for_one().dns.begin() + 12));
+  }
+}
+
+TEST_F(Wire, a_dot_inside_a_label_is_no_label_boundary) {
+  Bytes m = query(".");
+  m.resize(12);
+  append(m, label("x.corp"));
+  m.push_back(0);
+  append32(m, 0x00010001);
+  rig.ask(m);
+  rig.turn();
+  EXPECT_EQ(rig.stats()[Counter::misses], 1u) << "not below corp.";
+}
+
+// --- who may ask ------------------------------------------------------------------------------------------------------------
+
+TEST_F(Wire, client_outside_the_allow_list_gets_no_answer) {
+  rig.ask(query("a.corp"), "10.99.0.1");
+  rig.turn();
+  EXPECT_TRUE(rig.sent().empty());
+  EXPECT_EQ(rig.stats().frame_drops[FrameDrop::not_allowed], 1u);
+}
+
+TEST_F(Wire, client_in_no_network_is_refused_with_extended_error_18) {
+  rig.ask(query("a.corp", 1, 1, 1232), "10.0.9.9");
+  const Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kRefused);
+  EXPECT_EQ(load_be16(&answer.dns[answer.dns.size() - 2]), 18);
+}
+
+TEST_F(Wire, miss_without_default_is_refused_with_extended_error_22) {
+  rig.snapshot().networks[0].default_upstream = state::kNoUpstream;
+  rig.ask(query("www.example.net", 1, 1, 1232));
+  const Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kRefused);
+  EXPECT_EQ(load_be16(&answer.dns[answer.dns.size() - 2]), 22);
+}
+
+TEST_F(Wire, answer_over_ipv6_comes_back_over_ipv6) {
+  rig.ask(query("fixed.example"), "fd00::2");
+  EXPECT_TRUE(rig.turn_for_one().to("fd00::2"));
+}
+
+// --- rules --------------------------------------------------------------------------------------------------------------------
+
+TEST_F(Wire, blocked_names) {
+  rig.ask(query("x.nx.example"));
+  Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kNxDomain);
+  EXPECT_EQ(load_be16(&answer.dns[8]), 1) << "an SOA, so that it can be cached";
+  dns::Reply reply;
+  dns::Name name;
+  ASSERT_EQ(dns::parse_reply(answer.dns, reply, name), dns::ReplyVerdict::kGood);
+  EXPECT_EQ(reply.negative_ttl, kBlockedTtl);
+  rig.ask(query("nodata.example"));
+  answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kNoError);
+  EXPECT_EQ(load_be16(&answer.dns[6]), 0);
+  rig.ask(query("refused.example"));
+  EXPECT_EQ(rig.turn_for_one().rcode(), dns::Rcode::kRefused);
+  expect_silence(rig, query("drop.example"), QueryDrop::blocked);
+}
+
+TEST_F(Wire, answer_rule_gives_its_record_and_nodata_for_other_types) {
+  rig.ask(query("FIXED.example"));
+  Sent answer = rig.turn_for_one();
+  EXPECT_EQ(load_be16(&answer.dns[6]), 1);
+  EXPECT_EQ(load_be32(&answer.dns[answer.dns.size() - 4]), 0xc0000201u);
+  rig.ask(query("fixed.example", 1, 28));
+  answer = rig.turn_for_one();
+  EXPECT_EQ(load_be16(&answer.dns[6]), 0);
+  EXPECT_EQ(load_be16(&answer.dns[8]), 1);
+}
+
+TEST_F(Wire, system_rule_leads_past_a_shorter_forward_rule) {
+  rig.ask(query("x.system.corp"));
+  rig.turn();
+  EXPECT_EQ(rig.stats()[Counter::misses], 1u);
+}
+
+// --- limits -------------------------------------------------------------------------------------------------------------------
+
+TEST(Limits, client_over_its_own_limit_is_dropped_and_others_are_not) {
+  Rig rig({.per_client = 3});
+  for (unsigned i = 0; i < 5; ++i) rig.ask(query("n" + std::to_string(i) + ".corp"));
+  rig.turn();
+  EXPECT_EQ(rig.sent().size(), 3u);
+  EXPECT_EQ(rig.stats().query_drops[QueryDrop::client_limit], 2u);
+  rig.ask(query("other.corp"), "10.0.0.77");
+  EXPECT_TRUE(rig.turn_for_one().to(kTargetA));
+  rig.check_laws();
+}
+
+TEST(Limits, upstream_over_its_limit_gives_servfail_with_extended_error_23) {
+  Rig rig({.per_upstream = 1});
+  rig.ask(query("a.corp"));
+  rig.turn_for_one();
+  rig.ask(query("b.corp", 1, 1, 1232));
+  const Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kServFail);
+  EXPECT_EQ(load_be16(&answer.dns[answer.dns.size() - 2]), 23);
+  rig.check_laws();
+}
+
+TEST(Limits, pending_table_full_gives_servfail_and_every_buffer_comes_back) {
+  Rig rig({.pending = 16});
+  const unsigned before = rig.free_buffers();
+  for (unsigned i = 0; i < 40; ++i) rig.ask(query("n" + std::to_string(i) + ".corp"));
+  rig.turn();
+  EXPECT_EQ(rig.sent().size(), 40u);
+  EXPECT_EQ(rig.stats()[Counter::pending_full], 24u);
+  rig.turn(810);
+  rig.turn(810);
+  rig.sent();
+  EXPECT_EQ(rig.worker().context().pending.open_slots(), 0u);
+  EXPECT_EQ(rig.free_buffers(), before);
+  rig.check_laws();
+}
+
+// --- several workers ------------------------------------------------------------------------------------------------------------
+
+TEST(Handover, answer_at_the_wrong_worker_is_handed_over) {
+  Rig rig({.workers = 2});
+  rig.ask(query("a.corp", 3));
+  rig.turn();
+  std::vector<Sent> sent = rig.sent();
+  ASSERT_EQ(sent.size(), 1u);
+  rig.reply(sent[0], answer_to(sent[0].dns), 1);  // the first worker asked
+  rig.turn();
+  sent = rig.sent();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_TRUE(sent[0].to(kClient));
+  EXPECT_EQ(rig.stats(1)[Counter::handed_over], 1u);
+  EXPECT_EQ(rig.stats(0)[Counter::taken_over], 1u);
+  rig.check_laws();
+}
+
+TEST(Handover, workers_draw_source_ports_that_they_own) {
+  const state::PortOwners owners(3);
+  Random random(Random::Seed{});
+  for (unsigned w = 0; w < 3; ++w) {
+    state::SourcePorts ports(owners, w);
+    for (unsigned i = 0; i < 1000; ++i) {
+      const std::uint16_t port = ports.draw(random, 2000, 2100);
+      EXPECT_EQ(owners.owner(port), w);
+      EXPECT_GE(port, 2000);
+      EXPECT_LE(port, 2100);
+    }
+    EXPECT_EQ(ports.draw(random, 1, 1000), 0) << "no port of ours below 1024";
+  }
+}
+
+}  // namespace
+}  // namespace shunt::testing
