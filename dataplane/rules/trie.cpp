@@ -9,8 +9,20 @@
 namespace shunt::rules {
 namespace {
 
-/// Compares sixteen octets at a time; both may be read to 15 octets behind their end.
-bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length) {
+/// Takes `match`, of the set at `position`, where it is better than what there is.
+void settle(const Match& match, std::uint8_t position, Match& best) {
+  if (match.precedence() <= best.precedence()) return;
+  best = match;
+  best.set = position;
+}
+
+void prefetch(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+}
+
+}  // namespace
+
+bool RuleSet::equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length) {
   for (;;) {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
     const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
@@ -22,12 +34,6 @@ bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length)
     length -= 16;
   }
 }
-
-void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
-}
-
-}  // namespace
 
 RuleSet::Node RuleSet::probe(std::size_t bucket, std::uint32_t tag) const {
   const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
@@ -59,7 +65,7 @@ RuleSet::Node RuleSet::probe_exact(std::uint64_t hash, const dns::Name& name, un
       if (!rule_has_name(rule, name, labels)) continue;
       // An empty node doesn't say at which of its rule's suffixes it stands. One here is right or, where two
       // suffixes of one name collide, a neighbour of the right one: so it does not end the search.
-      if ((b.nodes[i] & kKindMask) == kEmpty) {
+      if ((b.nodes[i] & kRuleMask) == 0) {
         on_the_way = b.nodes[i];
       } else if (records_[rule].rule.labels == labels) {
         return b.nodes[i];
@@ -70,7 +76,7 @@ RuleSet::Node RuleSet::probe_exact(std::uint64_t hash, const dns::Name& name, un
 
 RuleIndex RuleSet::any_rule(Node node) const {
   const std::uint32_t r = reference(node);
-  if ((node & kKindMask) != kSeveral) return r;
+  if ((node & kSeveral) == 0) return r;
   // Two of three at least are set.
   const Several& several = several_[r];
   return several.rules[0] != kNoRule ? several.rules[0] : several.rules[1];
@@ -87,46 +93,22 @@ bool RuleSet::rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labe
 }
 
 RuleSet::Several RuleSet::rules_of(Node node) const {
-  Several all{{kNoRule, kNoRule, kNoRule}};
-  switch (node & kKindMask) {
-    case kSuffixOnly:
-      all.rules[static_cast<unsigned>(Cover::kSuffix)] = reference(node);
-      break;
-    case kBelowOnly:
-      all.rules[static_cast<unsigned>(Cover::kBelow)] = reference(node);
-      break;
-    case kExactOnly:
-      all.rules[static_cast<unsigned>(Cover::kExact)] = reference(node);
-      break;
-    case kSeveral:
-      all = several_[reference(node)];
-      break;
-    default:
-      break;
-  }
-  return all;
+  if ((node & kSeveral) != 0) return several_[reference(node)];
+  Several one{{kNoRule, kNoRule, kNoRule}};
+  if ((node & kRuleMask) != 0) one.rules[static_cast<unsigned>(cover_of(node))] = reference(node);
+  return one;
 }
 
-Match RuleSet::match(Node node, unsigned labels, unsigned of) const {
-  const auto make = [&](RuleIndex rule, Cover cover) {
-    return Match{.rule = rule, .labels = static_cast<std::uint8_t>(labels), .cover = cover};
-  };
-  const RuleIndex r = reference(node);
-  switch (node & kKindMask) {
-    case kSuffixOnly:
-      return make(r, Cover::kSuffix);
-    case kBelowOnly:
-      return make(r, Cover::kBelow);
-    case kExactOnly:
-      return make(r, Cover::kExact);
-    default:
-      break;
+Match RuleSet::match(Node node, unsigned labels, bool whole) const {
+  RuleIndex rule = reference(node);
+  Cover cover = cover_of(node);
+  if ((node & kSeveral) != 0) {
+    const Several& several = several_[rule];
+    cover = whole ? Cover::kExact : Cover::kBelow;
+    if (several.rules[static_cast<unsigned>(cover)] == kNoRule) cover = Cover::kSuffix;
+    rule = several.rules[static_cast<unsigned>(cover)];
   }
-  const Several& several = several_[r];
-  const Cover closer = labels == of ? Cover::kExact : Cover::kBelow;
-  const RuleIndex rule = several.rules[static_cast<unsigned>(closer)];
-  if (rule != kNoRule) return make(rule, closer);
-  return make(several.rules[static_cast<unsigned>(Cover::kSuffix)], Cover::kSuffix);
+  return {.rule = rule, .labels = static_cast<std::uint8_t>(labels), .cover = cover};
 }
 
 Match RuleSet::find(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const {
@@ -146,8 +128,8 @@ Match RuleSet::find(const dns::Name& name, const std::uint64_t* hashes, std::siz
   }
   if ((seen & kAmbiguous) != 0) return find_exact(name, hashes, stride);
   if (best == 0) return {};
-  const Match found = match(best, best_labels, labels);
-  if (!rule_has_name(found.rule, name, best_labels)) return find_exact(name, hashes, stride);
+  const Match found = match(best, best_labels, best_labels == labels);
+  if (!rule_is(found.rule, name, best_labels)) return find_exact(name, hashes, stride);
   return found;
 }
 
@@ -155,7 +137,7 @@ Match RuleSet::find_exact(const dns::Name& name, const std::uint64_t* hashes, st
   Match best;
   Node node = root_;
   for (unsigned d = 0;;) {
-    if (applies(node, d == name.labels)) best = match(node, d, name.labels);
+    if (applies(node, d == name.labels)) best = match(node, d, d == name.labels);
     if (d == name.labels) break;
     ++d;
     node = probe_exact(hashes[d * stride], name, d);
@@ -167,65 +149,85 @@ Match RuleSet::find_exact(const dns::Name& name, const std::uint64_t* hashes, st
 void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
                          std::uint8_t position, Match* best) const {
   assert(count <= kBurst);
-  std::array<Node, kBurst> found{}, seen{};  // the winner so far; all nodes met
-  std::array<std::uint8_t, kBurst> found_labels{};
-  std::array<std::uint8_t, kBurst> walking;  // those whose walk goes on
-  std::array<std::size_t, kBurst> bucket{};  // where each will probe next
+  std::array<std::uint64_t, kBurst> found;   // the winner so far: its labels above, its node below; 0: none
+  std::array<std::uint8_t, kBurst> labels;   // of each name
+  std::array<std::uint8_t, kBurst> walking;  // the names whose walk goes on, and where each will probe next
+  std::array<std::size_t, kBurst> bucket;
   unsigned left = 0;
+  Node met = root_;
 
-  // Which names match, and how deep, is chance to the branch predictor: everything about it is a conditional
-  // move.
-  const auto visit = [&](unsigned i, unsigned d, Node node) {
-    const bool whole = d == names[i]->labels;
-    const bool match = applies(node, whole);
-    seen[i] |= node;
-    found[i] = match ? node : found[i];
-    found_labels[i] = match ? static_cast<std::uint8_t>(d) : found_labels[i];
-    const bool on = (node & kChildren) != 0 && !whole;
-    const std::size_t next = home(hashes[(whole ? d : d + 1) * kBurst + i]);
-    bucket[i] = on ? next : bucket[i];
+  for (unsigned i = 0; i < count; ++i) {
+    found[i] = 0;
+    if (names[i] == nullptr) continue;
+    labels[i] = names[i]->labels;
+    const bool whole = labels[i] == 0;
+    if (applies(root_, whole)) found[i] = root_;
+    if ((root_ & kChildren) == 0 || whole) continue;
+    bucket[i] = home(hashes[kBurst + i]);
     prefetch(&buckets_[bucket[i]]);
-    walking[left] = static_cast<std::uint8_t>(i);
-    left += on;
-  };
-  for (unsigned i = 0; i < count; ++i)
-    if (names[i] != nullptr) visit(i, 0, root_);
+    walking[left++] = static_cast<std::uint8_t>(i);
+  }
+  // Which names match, and how deep, is chance to the branch predictor: there is no branch that asks.
   for (unsigned d = 1; left > 0; ++d) {
     const unsigned here = left;
     left = 0;
     for (unsigned k = 0; k < here; ++k) {
       const unsigned i = walking[k];
-      visit(i, d, probe(bucket[i], tag_of(hashes[d * kBurst + i])));
+      const Node node = probe(bucket[i], tag_of(hashes[d * kBurst + i]));
+      const unsigned whole = labels[i] == d;
+      met |= node;
+      const std::uint64_t here_found = std::uint64_t{d} << 32 | node;
+      found[i] = applies(node, whole != 0) ? here_found : found[i];
+      const unsigned on = (node / kChildren) & 1u & (whole ^ 1u);
+      bucket[i] = home(hashes[(d + on) * kBurst + i]);
+      prefetch(&buckets_[bucket[i]]);
+      walking[left] = static_cast<std::uint8_t>(i);
+      left += on;
     }
+  }
+  if ((met & kAmbiguous) != 0) [[unlikely]] {
+    for (unsigned i = 0; i < count; ++i)
+      if (names[i] != nullptr) settle(find_exact(*names[i], hashes + i, kBurst), position, best[i]);
+    return;
   }
 
   // What remains is to compare each winner's name, which is two loads away. A match that can't beat the one
   // of an earlier set needs no proof: if it is wrong, the true one is shorter.
-  std::array<Match, kBurst> matches;
+  std::array<RuleIndex, kBurst> rules;
   std::array<std::uint8_t, kBurst> winners;
   unsigned won = 0;
-  const auto settle = [&](unsigned i, const Match& match) {
-    if (match.precedence() <= best[i].precedence()) return;
-    best[i] = match;
-    best[i].set = position;
-  };
   for (unsigned i = 0; i < count; ++i) {
-    if ((seen[i] & kAmbiguous) != 0) [[unlikely]] {
-      settle(i, find_exact(*names[i], hashes + i, kBurst));
-      continue;
+    const auto node = static_cast<Node>(found[i]);
+    const auto depth = static_cast<unsigned>(found[i] >> 32);
+    RuleIndex rule = reference(node);
+    Cover cover = cover_of(node);
+    if ((node & kSeveral) != 0) {
+      const Match resolved = match(node, depth, depth == labels[i]);
+      rule = resolved.rule;
+      cover = resolved.cover;
     }
-    if (found[i] == 0) continue;
-    matches[i] = match(found[i], found_labels[i], names[i]->labels);
-    if (matches[i].precedence() <= best[i].precedence()) continue;
-    prefetch(&records_[matches[i].rule]);
-    winners[won++] = static_cast<std::uint8_t>(i);
+    const Match candidate{
+        .rule = node == 0 ? kNoRule : rule, .labels = static_cast<std::uint8_t>(depth), .cover = cover};
+    const bool better = candidate.precedence() > best[i].precedence();
+    prefetch(&records_[better ? rule : 0]);
+    found[won] = std::uint64_t{depth} << 32 | static_cast<std::uint32_t>(cover);
+    rules[won] = rule;
+    winners[won] = static_cast<std::uint8_t>(i);
+    won += better;
   }
   for (unsigned k = 0; k < won; ++k)
-    prefetch(names_.data() + records_[matches[winners[k]].rule].name);
+    prefetch(names_.data() + records_[rules[k]].name);
   for (unsigned k = 0; k < won; ++k) {
     const unsigned i = winners[k];
-    const bool proven = rule_has_name(matches[i].rule, *names[i], matches[i].labels);
-    settle(i, proven ? matches[i] : find_exact(*names[i], hashes + i, kBurst));
+    const auto depth = static_cast<unsigned>(found[k] >> 32);
+    if (!rule_is(rules[k], *names[i], depth)) [[unlikely]] {
+      settle(find_exact(*names[i], hashes + i, kBurst), position, best[i]);
+      continue;
+    }
+    best[i] = {.rule = rules[k],
+               .labels = static_cast<std::uint8_t>(depth),
+               .cover = static_cast<Cover>(static_cast<std::uint32_t>(found[k])),
+               .set = position};
   }
 }
 

@@ -87,11 +87,15 @@ class RuleSet {
   };
   static_assert(sizeof(Record) == 16);
 
-  /// Node word: bits 0 to 2 the kind, bit 3 "has children", bit 4 "ambiguous", bits 5 to 31 a reference: the
-  /// node's rule; for kSeveral an index into several_; for kEmpty any rule below. No node is 0.
+  /// Node word: five flags, and in bits 5 to 31 a reference: the node's rule; with kSeveral an index into
+  /// several_; for a node without a rule any rule below. The two lowest flags say which names a rule here
+  /// covers, and so what its Cover is: a suffix rule has both. No node in the table is 0: one without a rule
+  /// has children.
   using Node = std::uint32_t;
-  enum Kind : Node { kEmpty = 1, kSuffixOnly = 2, kBelowOnly = 3, kExactOnly = 4, kSeveral = 5 };
-  static constexpr Node kKindMask = 7, kChildren = 8, kAmbiguous = 16;
+  static constexpr Node kCoversDeeper = 1, kCoversWhole = 2, kSeveral = 4, kChildren = 8, kAmbiguous = 16;
+  static constexpr Node kSuffixOnly = kCoversDeeper | kCoversWhole, kBelowOnly = kCoversDeeper,
+                        kExactOnly = kCoversWhole;
+  static constexpr Node kRuleMask = kCoversDeeper | kCoversWhole | kSeveral;
   static constexpr unsigned kReferenceShift = 5;
   static constexpr unsigned kSlots = 8;
   static constexpr unsigned kNodesPerBucket = 5;  ///< on average: full buckets are rare, and none is wasted
@@ -110,16 +114,20 @@ class RuleSet {
 
   static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash) | 1u; }
   static std::uint32_t reference(Node node) { return node >> kReferenceShift; }
-  /// Has the node a rule for a name that ends here (`whole`), or goes on below?
-  static bool applies(Node node, bool whole) {
-    constexpr unsigned kWhole = 1u << kSuffixOnly | 1u << kExactOnly | 1u << kSeveral;
-    constexpr unsigned kDeeper = 1u << kSuffixOnly | 1u << kBelowOnly | 1u << kSeveral;
-    return ((whole ? kWhole : kDeeper) >> (node & kKindMask) & 1u) != 0;
+  /// Has the node a rule for a name that ends here (`whole`), or else goes on below? Two rules of one node
+  /// cover both.
+  static bool applies(Node node, bool whole) { return (node >> static_cast<unsigned>(whole) & 1u) != 0; }
+  /// Of a node's only rule.
+  static Cover cover_of(Node node) {
+    const Node covers = node & kSuffixOnly;
+    return static_cast<Cover>(covers == kSuffixOnly ? 0 : covers);
   }
   std::size_t home(std::uint64_t hash) const {
     return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * buckets_.size() >> 64);
   }
   std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets_.size() ? 0 : bucket + 1; }
+  /// Compares sixteen octets at a time; both may be read to 15 octets behind their end.
+  static bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length);
   /// The first node with this tag from `bucket` on, or 0.
   Node probe(std::size_t bucket, std::uint32_t tag) const;
   /// The node of `name`'s last `labels` labels, whose hash is `hash`, or 0.
@@ -128,15 +136,20 @@ class RuleSet {
   RuleIndex any_rule(Node node) const;
   /// Its rules by cover.
   Several rules_of(Node node) const;
-  /// The rule of `node`, which applies at `labels`, for a name that has `of` labels.
-  Match match(Node node, unsigned labels, unsigned of) const;
+  /// The rule of `node`, which applies at `labels`, for a name that ends here or not.
+  Match match(Node node, unsigned labels, bool whole) const;
+  /// The same where the name must be all of the rule's: the usual case, and quicker.
+  bool rule_is(RuleIndex rule, const dns::Name& name, unsigned labels) const {
+    const unsigned start = name.offset[name.labels - labels];
+    return equal_octets(names_.data() + records_[rule].name, name.wire.data() + start, name.length - start);
+  }
   /// Are `name`'s last `labels` labels those of the rule's name, octet by octet?
   bool rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labels) const;
   Match find_exact(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const;
   void insert(std::uint64_t hash, Node node);
 
   dns::HashKey key_;
-  Node root_ = kEmpty;
+  Node root_ = 0;
   std::size_t nodes_ = 0;
   MappedArray<Bucket> buckets_;
   MappedArray<Record> records_;

@@ -116,18 +116,20 @@ const Rule* RuleSetBuilder::find(const dns::Name& name, Cover cover) {
 
 RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex rule) {
   RuleSet::Several rules = set_->rules_of(node);
-  const bool first = std::ranges::all_of(rules.rules, [](RuleIndex r) { return r == kNoRule; });
+  const bool first = (node & RuleSet::kRuleMask) == 0;
   rules.rules[static_cast<unsigned>(cover)] = rule;
   const Node flags = node & RuleSet::kChildren;
-  if (first)
-    return flags | rule << RuleSet::kReferenceShift | (RuleSet::kSuffixOnly + static_cast<unsigned>(cover));
-  if ((node & RuleSet::kKindMask) == RuleSet::kSeveral) {
+  if (first) {
+    constexpr Node kOnly[] = {RuleSet::kSuffixOnly, RuleSet::kBelowOnly, RuleSet::kExactOnly};  // by Cover
+    return flags | rule << RuleSet::kReferenceShift | kOnly[static_cast<unsigned>(cover)];
+  }
+  if ((node & RuleSet::kSeveral) != 0) {
     set_->several_[RuleSet::reference(node)] = rules;
     return node;
   }
   set_->several_.push_back(rules);
   const auto index = static_cast<Node>(set_->several_.size() - 1);
-  return flags | index << RuleSet::kReferenceShift | RuleSet::kSeveral;
+  return flags | index << RuleSet::kReferenceShift | RuleSet::kRuleMask;
 }
 
 RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
@@ -147,7 +149,7 @@ RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action acti
   if (node != nullptr) {
     *node = attach(*node, cover, index);
   } else {
-    insert_path(name, attach(RuleSet::kEmpty, cover, index));
+    insert_path(name, attach(0, cover, index));
   }
   return index;
 }
@@ -158,7 +160,7 @@ void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
   place({hashes_[d], node, d});
   ++used_;
   // Up to the first suffix that is a node already: all above it are.
-  const Node empty = (node & ~RuleSet::kKindMask) | RuleSet::kEmpty | RuleSet::kChildren;
+  const Node empty = (node & ~RuleSet::kRuleMask) | RuleSet::kChildren;
   while (--d > 0) {
     Slot* const parent = find_slot(hashes_[d], name, d);
     if (parent != nullptr) {
