@@ -223,11 +223,11 @@ rules = ["main"]
         return self.shuntd.ctl("reload")
 
     def wait_up(self, *names):
-        """Until a target of each upstream named is up with a known neighbour."""
+        """Until a target of each upstream named is up."""
         eventually(lambda: all(self.target_up(name) for name in names), 15, f"targets of {names} to be up")
 
     def target_up(self, name):
-        return any(t["up"] for u in self.shuntd.json("upstreams")["upstreams"] if u["name"] == name for t in u["targets"])
+        return any(t["state"] == "up" for u in self.shuntd.json("upstreams")["upstreams"] if u["name"] == name for t in u["targets"])
 
     def stats(self):
         """All counters as {(group, name): total}."""

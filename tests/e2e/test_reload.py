@@ -90,9 +90,9 @@ def test_a_bad_file_changes_nothing_and_names_the_place(gateway, mistake, messag
 
 
 @pytest.mark.parametrize("old,new,name", [
-    ("memory = \"96MiB\"", "memory = \"128MiB\"", "memory"),
+    ("memory = \"96MiB\"", "memory = \"128MiB\"", "[dataplane]"),
     ("iface=left", "iface=other", "device"),
-    ("control_core = 0", "control_core = 1", "control_core"),
+    ("control.sock", "other.sock", "[control]"),
 ])
 def test_what_cannot_be_reloaded_is_refused_by_name(gateway, old, new, name):
     before = generation(gateway)
