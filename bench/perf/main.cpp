@@ -1,0 +1,108 @@
+// shuntperf: plays DNS clients, the upstream servers, or both, over any DPDK port.
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_mbuf.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/perf/player.h"
+#include "dataplane/port.h"
+
+namespace shunt::perf {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr unsigned kPoolCache = 256;
+constexpr std::uint16_t kRoom = RTE_PKTMBUF_HEADROOM + 2048;
+constexpr std::uint64_t kMebibyte = 1 << 20;
+// What the pool may take of the memory; drivers and queues need the rest.
+constexpr std::uint64_t kPoolTenths = 7;
+// A pool lets no buffer cross a page, so an ordinary page holds one.
+constexpr std::uint64_t kOctetsPerPacket = 4096;
+constexpr std::uint64_t kMostPackets = 1 << 16;
+
+volatile int stopped = 0;
+
+void stop(int) {
+  stopped = stopped + 1;
+}
+
+Result<void> start_eal(const Options& o) {
+  std::vector<std::string> args{
+      "shuntperf",     "--lcores", "0@" + std::to_string(o.core), "-m", std::to_string(o.memory_mb),
+      "--no-telemetry"};
+  if (o.device.starts_with("net_")) {
+    args.emplace_back("--no-pci");
+  } else {
+    args.insert(args.end(), {"--allow", o.device});
+  }
+  if (o.hugepages) {
+    args.emplace_back("--in-memory");
+  } else {
+    args.insert(args.end(), {"--no-huge", "--no-shconf"});
+  }
+  args.insert(args.end(), {"--log-level", "lib.*:warning", "--log-level", "pmd.*:warning"});
+  args.insert(args.end(), o.eal.begin(), o.eal.end());
+  std::vector<char*> argv;
+  for (std::string& a : args)
+    argv.push_back(a.data());
+  argv.push_back(nullptr);
+  if (rte_eal_init(static_cast<int>(args.size()), argv.data()) >= 0) return {};
+  std::string why = std::string("DPDK does not start: ") + rte_strerror(rte_errno);
+  if (o.hugepages) {
+    why += "; are " + std::to_string(o.memory_mb / 2) +
+           " hugepages of 2 MiB free, and hugetlbfs mounted? Or give --no-hugepages";
+  }
+  return Failure(why);
+}
+
+Result<Report> play(const Options& o) {
+  std::optional<Questions> questions;
+  if (o.has_clients()) {
+    auto made = Questions::make(o.names, o.seed);
+    if (!made) return Failure(made.error());
+    questions = std::move(*made);
+  }
+  const auto packets = static_cast<unsigned>(
+      std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kOctetsPerPacket, kMostPackets));
+  rte_mempool* pool = rte_pktmbuf_pool_create("packets", packets, kPoolCache, 0, kRoom, SOCKET_ID_ANY);
+  if (pool == nullptr) return Failure(std::string("no packet buffers: ") + rte_strerror(rte_errno));
+  auto port = Port::open({.device = o.device, .workers = o.queues, .pool = pool});
+  if (!port) return Failure(port.error());
+  Player player(o, port->ethdev(), port->mac(), pool, questions ? &*questions : nullptr);
+  return player.play(stopped);
+}
+
+int run(const Options& o) {
+  struct sigaction action {};
+  action.sa_handler = stop;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  auto started = start_eal(o);
+  auto report = started ? play(o) : Result<Report>(Failure(started.error()));
+  if (started) rte_eal_cleanup();
+  if (!report) {
+    std::fprintf(stderr, "shuntperf: %s\n", report.error().c_str());
+    return kFailed;
+  }
+  std::fputs((o.json ? to_json(*report, o) : to_table(*report, o)).c_str(), stdout);
+  if (o.has_clients() && report->counters.sent > 0 && report->counters.answered == 0) {
+    std::fprintf(stderr, "shuntperf: not a single answer came\n");
+    return kFailed;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace shunt::perf
+
+int main(int argc, char** argv) {
+  shunt::perf::Options options;
+  int exit_code = 0;
+  if (!shunt::perf::parse_options(argc, argv, options, exit_code)) return exit_code;
+  return shunt::perf::run(options);
+}
