@@ -127,6 +127,8 @@ class Rig:
 
     def bridge_taps(self):
         for side in ("left", "right"):
+            # The port has the MAC that the interface was made with; a bridge would keep frames to it for itself.
+            self.gw.ip("link", "set", side, "address", "02:00:00:00:0e:0" + {"left": "1", "right": "2"}[side])
             self.gw.ip("link", "add", f"{side}-bridge", "type", "bridge", "mcast_snooping", "0")
             self.gw.ip("link", "set", f"{side}-bridge", "up")
             for port in (f"{side}-wire", side):
@@ -143,7 +145,7 @@ class Rig:
 [dataplane]
 workers = [{os.cpu_count() - 1}]
 control_core = 0
-memory = "96MiB"
+memory = "128MiB"
 cache = "16MiB"
 pending = 8192
 hugepages = {hugepages}
@@ -225,6 +227,11 @@ rules = ["main"]
     def wait_up(self, *names):
         """Until a target of each upstream named is up."""
         eventually(lambda: all(self.target_up(name) for name in names), 15, f"targets of {names} to be up")
+
+    def wait_path(self, name, client):
+        """Until there is a way to each target that this query could be sent to."""
+        eventually(lambda: "(no way" not in json.dumps(self.shuntd.json("explain", name, "--client", client)["upstream"]), 15,
+                   f"a way for {name}")
 
     def target_up(self, name):
         return any(t["state"] == "up" for u in self.shuntd.json("upstreams")["upstreams"] if u["name"] == name for t in u["targets"])

@@ -47,7 +47,8 @@ def gateway(request):
             upstreams=upstream("corp-dns", LEFT_DNS, LEFT_DNS6, outbound="to-left")
             + upstream("cloud-dns", CLOUD_DNS, CLOUD_DNS6) + upstream("internet", INTERNET),
             default="internet"))
-        rig.wait_up("corp-dns", "cloud-dns", "internet")
+        for name in ("onprem.corp", "compute.internal", "www.example.com"):
+            rig.wait_path(name, CLIENT)
         yield rig
     finally:
         rig.close()

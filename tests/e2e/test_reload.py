@@ -90,7 +90,7 @@ def test_a_bad_file_changes_nothing_and_names_the_place(gateway, mistake, messag
 
 
 @pytest.mark.parametrize("old,new,name", [
-    ("memory = \"96MiB\"", "memory = \"128MiB\"", "[dataplane]"),
+    ("memory = \"128MiB\"", "memory = \"160MiB\"", "[dataplane]"),
     ("iface=left", "iface=other", "device"),
     ("control.sock", "other.sock", "[control]"),
 ])
