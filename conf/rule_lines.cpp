@@ -15,6 +15,8 @@ namespace {
 
 using rules::Action;
 
+constexpr std::uint32_t kLinesPerMemoryCheck = 1024;
+
 /// Columns count characters, not octets.
 std::uint32_t characters(std::string_view text) {
   return static_cast<std::uint32_t>(
@@ -98,6 +100,11 @@ class SetBuilder {
         error(in_file(number, text, std::move(*wrong)));
       } else {
         keep_id(built_.list_lines + number);
+      }
+      if (number % kLinesPerMemoryCheck == 0 && builder_.memory_octets() > config_.dataplane.rules_memory) {
+        error(whole_set(fmt::format("its rules take more than rules_memory = {} MiB from line {} of {} on",
+                                    config_.dataplane.rules_memory >> 20, number, in_quotes(source_.file))));
+        return;
       }
     }
     if (!file.error().empty())

@@ -38,7 +38,8 @@ struct BuiltRuleSet {
 
 /// Builds `source`. Mistakes go to `errors` (at most `max_errors` of them, then a line that tells how many
 /// more); the set is then not to be used. A file is read in pieces, so it takes no memory to speak of; that
-/// is also true of one with a single endless line. Without memory for the rules that is an error, too.
+/// is also true of one with a single endless line. More rules
+/// than `rules_memory` holds while they are built are a mistake, too.
 ///
 /// In a set with list_action a line may be a bare NAME, or a line of a hosts file, whose names count alone
 /// ("=") and whose address doesn't count; what hosts files say about the host itself (is_hosts_file_own_name)

@@ -12,8 +12,9 @@
 // stands where the name's own suffix is no node, so that nothing true lies below it, and what was found above
 // it is right.)
 //
-// Memory: 13 octets a node (a rule's name, and each empty non-terminal), 16 a rule, and its name; see
-// bench/README. Threads: built on one thread, then shared freely. Needs no DPDK.
+// Memory: 13 octets a node (a rule's name, and each empty non-terminal), 16 a rule, and its name.
+//
+// Threads: built on one thread, then shared freely. Needs no DPDK.
 #pragma once
 
 #include <cstddef>
@@ -138,12 +139,12 @@ class RuleSet {
   Several rules_of(Node node) const;
   /// The rule of `node`, which applies at `labels`, for a name that ends here or not.
   Match match(Node node, unsigned labels, bool whole) const;
-  /// The same where the name must be all of the rule's: the usual case, and quicker.
+  /// Are `name`'s last `labels` labels the whole name of the rule, octet by octet?
   bool rule_is(RuleIndex rule, const dns::Name& name, unsigned labels) const {
     const unsigned start = name.offset[name.labels - labels];
     return equal_octets(names_.data() + records_[rule].name, name.wire.data() + start, name.length - start);
   }
-  /// Are `name`'s last `labels` labels those of the rule's name, octet by octet?
+  /// Are they the end of the rule's name?
   bool rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labels) const;
   Match find_exact(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const;
   void insert(std::uint64_t hash, Node node);

@@ -12,6 +12,10 @@ constexpr std::size_t kFirstSlots = 64;
 constexpr std::size_t kNamePadding = 16;
 /// Owner, type, class, TTL and RDLENGTH in front of an answer's RDATA.
 constexpr std::size_t kRecordHeader = 12;
+/// What an answer of one record takes beside the record, about: vectors, and its entry among the single ones.
+constexpr std::size_t kAnswerOverhead = 300;
+/// Beyond this many, memory is taken as the rules come: how many there will be is only a guess.
+constexpr std::size_t kMaxReserved = std::size_t{1} << 24;
 
 std::vector<std::uint8_t> make_record(std::uint16_t type, std::uint32_t ttl,
                                       std::span<const std::uint8_t> rdata) {
@@ -52,10 +56,11 @@ void RuleSetBuilder::start() {
   used_ = 0;
   single_answers_.clear();
   shared_.clear();
+  answer_octets_ = 0;
 }
 
 void RuleSetBuilder::reserve(std::size_t rules) {
-  rules = std::min(rules, kMaxRules);
+  rules = std::min(rules, kMaxReserved);
   set_->records_.reserve(rules);
   const std::size_t slots = rules + rules / 2;
   if (slots > slots_.size()) grow(slots);
@@ -206,6 +211,7 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
   if (fresh) {
     set_->answers_.push_back(Answer{{AnswerGroup{type, 1, record}}});
     shared_.insert(next);
+    answer_octets_ += 2 * record.size() + kAnswerOverhead;
   }
   append(name, cover, Action::kAnswer, single->second, line, node);
   return Added::kNew;
@@ -224,9 +230,11 @@ RuleSetBuilder::Added RuleSetBuilder::merge(Rule& rule, std::uint16_t type,
   if (shared_.contains(rule.argument)) {
     Answer copy = set_->answers_[rule.argument];
     set_->answers_.push_back(std::move(copy));
+    answer_octets_ += kAnswerOverhead;
     rule.argument = static_cast<std::uint32_t>(set_->answers_.size() - 1);
   }
   std::vector<AnswerGroup>& groups = set_->answers_[rule.argument].groups;
+  answer_octets_ += 2 * (sizeof(AnswerGroup) + record.size());
   const auto same = std::ranges::find(groups, type, &AnswerGroup::type);
   if (same == groups.end()) {
     groups.push_back({type, 1, {record.begin(), record.end()}});
@@ -235,6 +243,11 @@ RuleSetBuilder::Added RuleSetBuilder::merge(Rule& rule, std::uint16_t type,
     ++same->count;
   }
   return Added::kMerged;
+}
+
+std::size_t RuleSetBuilder::memory_octets() const {
+  return slots_.memory_octets() + set_->records_.memory_octets() + set_->names_.memory_octets() +
+         set_->several_.memory_octets() + answer_octets_;
 }
 
 std::unique_ptr<const RuleSet> RuleSetBuilder::build() {

@@ -2,7 +2,9 @@
 //
 // Rules are appended; the names' suffixes go into one open hash table, which finds duplicates, grows, and is
 // at last poured into the set's denser one. Both are in order of the hash, so growing and pouring go through
-// memory from end to end. Throws std::bad_alloc without memory, and std::length_error beyond kMaxRules rules
+// memory from end to end.
+//
+// Throws std::bad_alloc without memory, and std::length_error beyond kMaxRules rules
 // or 4 GiB of names; the builder is to be thrown away then.
 #pragma once
 
@@ -50,6 +52,9 @@ class RuleSetBuilder {
   /// The rule for this name and cover, or null; valid until the next call.
   const Rule* find(const dns::Name& name, Cover cover);
 
+  /// What the rules take so far, the builder's own tables included: for whoever has to stop in time.
+  std::size_t memory_octets() const;
+
   /// The finished set; the builder is empty afterwards.
   std::unique_ptr<const RuleSet> build();
 
@@ -85,6 +90,7 @@ class RuleSetBuilder {
   /// Answers of a single record, by that record: a list that answers a million names alike keeps one.
   std::unordered_map<std::string, std::uint32_t> single_answers_;
   std::unordered_set<std::uint32_t> shared_;  ///< the indices of those
+  std::size_t answer_octets_ = 0;             ///< of all answers, about
 };
 
 }  // namespace shunt::rules
