@@ -39,12 +39,15 @@ void check_pair(const Checking& c, const Clients& outer, const Clients& inner) {
         fmt::format("the longest prefix wins: those clients belong to {}", in_quotes(b.name)));
 }
 
-/// Equal and nested prefixes, in one sweep: sorted, an outer prefix comes before all that lie within it.
-void check_clients(const Checking& c) {
+/// Equal and nested prefixes of one family ("::/0" has no IPv4 address), in one sweep: sorted, an outer
+/// prefix comes before all that lie within it.
+void check_clients(const Checking& c, bool v4) {
   std::vector<Clients> all;
-  for (std::size_t n = 0; n < c.config.networks.size(); ++n)
-    for (std::size_t i = 0; i < c.config.networks[n].clients.size(); ++i)
-      all.push_back({c.config.networks[n].clients[i], n, i});
+  for (std::size_t n = 0; n < c.config.networks.size(); ++n) {
+    const std::vector<Prefix>& clients = c.config.networks[n].clients;
+    for (std::size_t i = 0; i < clients.size(); ++i)
+      if (clients[i].is_v4() == v4) all.push_back({clients[i], n, i});
+  }
   std::stable_sort(all.begin(), all.end(),
                    [](const Clients& a, const Clients& b) { return a.prefix < b.prefix; });
   std::vector<const Clients*> around;
@@ -86,7 +89,8 @@ void check_networks(const Checking& c) {
     check_reference(c, upstreams, network.default_upstream, "upstream",
                     title("network", network.name) + ": default", c.places.at("network", n, "default"));
   }
-  check_clients(c);
+  check_clients(c, true);
+  check_clients(c, false);
   for (const RuleSet& set : c.config.rule_sets)
     if (!set.name.empty() && !used.contains(set.name))
       c.report.warning(set.position, fmt::format("{}: no network uses it", title("rules", set.name)),

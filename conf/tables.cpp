@@ -138,6 +138,11 @@ void read_network(Reader& t, Network& network) {
   t.list<Prefix>({"clients", R"(["10.1.0.0/16"])", Need::kNotEmpty}, network.clients, Prefix::parse);
   const Key rules{"rules", R"(["corp"])"};
   t.for_each_text(rules, [&](const toml::node& node, std::string_view text) {
+    if (const std::string wrong = check_name(text); !wrong.empty()) {
+      t.error(node, fmt::format("{}: {} names no rule set: {}", t.label(rules), in_quotes(text), wrong),
+              fmt::format("for example: rules = {}", rules.example));
+      return;
+    }
     t.record(rules, network.rules.size(), node);
     network.rules.emplace_back(text);
   });

@@ -324,6 +324,25 @@ TEST(Networks, PrefixWithinAnothers) {
                  "the longest prefix wins");
 }
 
+TEST(Networks, AllOfIPv6HoldsNoIPv4) {
+  const Loaded loaded = load_text(below("[[network]]\nname = \"six\"\nclients = [\"::/0\"]\n"), "shunt.toml");
+  EXPECT_TRUE(loaded.config.has_value()) << to_text(loaded.errors);
+  EXPECT_TRUE(loaded.warnings.empty()) << to_text(loaded.warnings, "warning");
+}
+
+TEST(Networks, NestedPrefixesAreComparedWithTheNearest) {
+  expect_mistake(below("[[network]]\nname = \"lab\"\nclients = [\"10.0.0.0/8\", \"10.1.64.0/18\", "
+                       "\"10.2.0.0/16\", <!>\"10.1.0.0/16\"]\n"),
+                 "10.1.0.0/16 is network \"prod\"'s already", "a client belongs to one network");
+}
+
+TEST(Networks, RuleSetThatCanBeNone) {
+  expect_mistake(change("rules = [\"corp\"]", "rules = [\"corp\", <!>\"no set\"]"),
+                 "rules: \"no set\" names no rule set: only letters", "rules = [\"corp\"]");
+  expect_mistake(change("rules = [\"corp\"]", "rules = [\"corp\", <!>\"\"]"),
+                 "\"\" names no rule set: it is empty", "rules = [\"corp\"]");
+}
+
 TEST(Networks, ThatNoQueryBelongsTo) {
   expect_mistake(below("<!>[[network]]\nname = \"lab\"\n"),
                  "[[network]] \"lab\": clients is missing, and no inbound endpoint names",
