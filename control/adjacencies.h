@@ -6,18 +6,11 @@
 
 #include "control/generation.h"
 #include "control/net/routes.h"
+#include "control/path_state.h"
 #include "control/workers.h"
 #include "dataplane/net/adjacency.h"
 
 namespace shunt::control {
-
-/// How a path leaves, for people: next hop or the reason why there is none.
-struct PathState {
-  bool usable = false;
-  std::uint8_t port = 0;
-  IpAddress next_hop;
-  std::string why_not;
-};
 
 struct Adjacencies {
   std::vector<net::Adjacency> headers;  ///< parallel to Snapshot::paths

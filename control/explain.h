@@ -3,9 +3,10 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
-#include "control/adjacencies.h"
 #include "control/generation.h"
+#include "control/path_state.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dns/name.h"
 

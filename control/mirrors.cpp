@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -21,7 +22,10 @@ InterfaceSettings settings_of(const conf::Port& port) {
 
 Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config,
                               const std::vector<Port>& ports, OnFrame on_frame) {
-  auto where = Namespace::open(config.mirror_namespace);
+  const bool any = std::any_of(config.ports.begin(), config.ports.end(),
+                               [](const conf::Port& p) { return !p.mirror.empty(); });
+  // Without a mirror no namespace is entered, so that no privilege is needed either.
+  auto where = Namespace::open(any ? config.mirror_namespace : "");
   if (!where) return Failure(where.error());
   Mirrors mirrors(std::move(*where));
   for (std::uint8_t i = 0; i < config.ports.size(); ++i) {

@@ -11,6 +11,9 @@
 #include "conf/load.h"
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
+#include "control/explain.h"
+#include "control/generation.h"
+#include "control/registry.h"
 
 namespace shunt::control::ctl {
 
@@ -24,7 +27,7 @@ struct Arguments {
   std::string socket = "/run/shunt/control.sock";
   bool json = false;
   bool dry_run = false;
-  std::string name, type = "A", client, endpoint, file;
+  std::string name, type = "A", client, endpoint, config, file;
 };
 
 /// Where one run's output goes.
@@ -52,7 +55,32 @@ int ask(const Arguments& arguments, const Terminal& terminal, const nlohmann::js
   return kDone;
 }
 
+/// The same from a configuration file alone: the daemon's own code, without the daemon.
+int explain_file(const Arguments& arguments, const Terminal& terminal) {
+  conf::Loaded loaded = conf::load_file(arguments.config);
+  if (!loaded.config) {
+    terminal.err << with_newline(conf::to_text(loaded.errors));
+    return kConfigWrong;
+  }
+  const dns::HashKey key;
+  Registry registry;
+  const auto generation = make_generation(std::move(*loaded.config), 1, key, registry);
+  if (!generation) {
+    terminal.err << with_newline(generation.error());
+    return kConfigWrong;
+  }
+  const auto result = control::explain(
+      **generation, key, {}, nullptr, {arguments.name, arguments.type, arguments.client, arguments.endpoint});
+  if (!result) {
+    terminal.err << with_newline(result.error());
+    return kFailed;
+  }
+  terminal.out << with_newline(arguments.json ? result->dump() : explain_text(*result));
+  return kDone;
+}
+
 int explain(const Arguments& arguments, const Terminal& terminal) {
+  if (!arguments.config.empty()) return explain_file(arguments, terminal);
   nlohmann::json request{{"command", "explain"},
                          {"name", arguments.name},
                          {"type", arguments.type},
@@ -158,6 +186,7 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
   why->add_option("TYPE", arguments.type, "the type asked for")->capture_default_str();
   why->add_option("--client", arguments.client, "the client's address")->required();
   why->add_option("--endpoint", arguments.endpoint, "the inbound endpoint asked");
+  why->add_option("--config", arguments.config, "ask this file instead of the running daemon");
 
   CLI::App* cache = app.add_subcommand("cache", "the answer cache");
   cache->require_subcommand(1);
