@@ -40,10 +40,21 @@ class SnapshotMaker {
       if (!inbound.network.empty()) endpoint.network = network_index.at(inbound.network);
       endpoint.name = inbound.name;
       const auto index = static_cast<std::uint16_t>(snapshot_->endpoints.size());
-      for (const IpAddress& address : inbound.addresses)
-        generation_.tcp_endpoints.push_back({{address, kDnsPort}, index});
+      for (const IpAddress& address : inbound.addresses) {
+        if (is_mirrored(address)) generation_.tcp_endpoints.push_back({{address, kDnsPort}, index});
+      }
       snapshot_->endpoints.push_back(std::move(endpoint));
     }
+  }
+
+  // TCP is the kernel's, and it has only what the mirrors have.
+  bool is_mirrored(const IpAddress& address) const {
+    for (const conf::Port& port : config_.ports) {
+      for (const Prefix& prefix : port.addresses) {
+        if (prefix.address == address) return !port.mirror.empty();
+      }
+    }
+    return false;
   }
 
   void add_local_addresses() {

@@ -55,6 +55,14 @@ std::vector<std::uint8_t> question_again(std::span<const std::uint8_t> answer) {
   return wire;
 }
 
+// An address of the endpoint: what names it across generations.
+IpAddress address_of(const Generation& generation, std::uint16_t endpoint) {
+  for (const TcpEndpoint& e : generation.tcp_endpoints) {
+    if (e.endpoint == endpoint) return e.address.address;
+  }
+  return {};
+}
+
 // SERVFAIL in place of a truncated answer that could not be had whole.
 std::vector<std::uint8_t> failure_instead(std::span<const std::uint8_t> answer) {
   std::vector<std::uint8_t> wire = question_again(answer);
@@ -102,9 +110,8 @@ bool Control::take_stream_query(TcpTicket ticket, const SocketAddress& client, s
   order.kind = MessageKind::kQuery;
   order.ticket = ticket;
   order.client = client;
-  order.endpoint = endpoint;
+  order.local = address_of(*generation_, endpoint);
   order.stream = true;
-  order.generation = generation_->number();
   return crossing_->order(ticket % workers_->size(), packet);
 }
 
@@ -124,8 +131,8 @@ void Control::ask_again_over_tcp(const Message& message, std::span<const std::ui
   ask.transport = AskTransport::kTcp;
   ask.tries = 1;
   ask.timeout_ms = 2000;
-  if (message.truncated_source != IpAddress{}) {
-    ask.source = message.truncated_source;
+  if (message.local != IpAddress{}) {
+    ask.source = message.local;
     ask.open_socket = [this](int family, int type) { return open_in_mirror(family, type); };
   }
   const TcpTicket ticket = message.ticket;

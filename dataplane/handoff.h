@@ -28,7 +28,7 @@ enum class MessageKind : std::uint8_t {
            ///< over TCP
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
-  kQuery,     ///< `ticket`, `client`, `endpoint`, `stream` = true; data: a DNS query, its id included
+  kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
   kAnswer,    ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's
               ///< network
@@ -44,7 +44,6 @@ struct Message {
   std::uint8_t port;  ///< index of the port
   bool stream;        ///< the client came over TCP
   bool neighbour;
-  std::uint16_t endpoint;  ///< index into Snapshot::endpoints of generation `generation`
   std::uint16_t target;    ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
@@ -52,10 +51,11 @@ struct Message {
   std::uint32_t network;
   std::uint32_t upstream;  ///< handle
   std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
-  std::uint64_t generation;
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
-  IpAddress truncated_source;  ///< the outbound address it was asked from ("::" : the host's own)
+  /// kQuery: the endpoint's address that was asked. kReply with TC: the outbound address that the target was
+  /// asked from ("::": the host's own).
+  IpAddress local;
 };
 inline constexpr unsigned kMessageSize = 128;
 static_assert(sizeof(Message) <= kMessageSize);

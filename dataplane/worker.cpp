@@ -13,6 +13,13 @@ namespace {
 constexpr std::uint64_t kWheelUs = 1000;   // how often deadlines and the published counters are looked after
 constexpr unsigned kQuiescentTurns = 256;  // a report to RCU costs cache misses: not every turn
 
+std::uint16_t endpoint_at(const state::Snapshot& snapshot, const IpAddress& address) {
+  for (const net::LocalAddresses& port : snapshot.local) {
+    if (const net::LocalAddress* found = port.find(address); found != nullptr) return found->endpoint;
+  }
+  return net::LocalAddress::kNoEndpoint;
+}
+
 }  // namespace
 
 Worker::Worker(const WorkerOptions& options)
@@ -109,12 +116,9 @@ void Worker::take_stream_query(rte_mbuf* packet) {
   q.frame = {};
   q.frame.source = message.client.address;
   q.frame.source_port = message.client.port;
-  // A reload may have come between: the listener's endpoint is then another generation's, and may be gone.
-  if (message.generation != context_.snapshot->generation &&
-      message.endpoint >= context_.snapshot->endpoints.size()) {
-    return drop_query(context_, packet, QueryDrop::too_late);
-  }
-  q.endpoint = message.endpoint;
+  // By address, not by index: a reload may have come between, and have given the index to another endpoint.
+  q.endpoint = endpoint_at(*context_.snapshot, message.local);
+  if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, packet, QueryDrop::too_late);
   burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
 }
 

@@ -228,7 +228,6 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   message.serial = slot.serial;
   message.network = q.network;
   message.upstream = q.upstream->handle;
-  message.generation = context.snapshot->generation;
   ++context.stats[Counter::misses];
   // Two tries of the control plane's own, and some time for itself.
   const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;

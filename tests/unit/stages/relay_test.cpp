@@ -367,7 +367,7 @@ TEST_F(Relay, stream_query_takes_the_same_way_and_is_answered_by_ticket) {
   m.kind = MessageKind::kQuery;
   m.ticket = 42;
   m.client = {*IpAddress::parse(kClient), 5000};
-  m.generation = 1;
+  m.local = *IpAddress::parse(kEndpoint);
   rte_ring_enqueue(rig.rings().orders, order);
   const Sent question = rig.turn_for_one();
   rig.reply(question, answer_to(question.dns, 60));
