@@ -209,7 +209,7 @@ void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const st
     const Match candidate{
         .rule = node == 0 ? kNoRule : rule, .labels = static_cast<std::uint8_t>(depth), .cover = cover};
     const bool better = candidate.precedence() > best[i].precedence();
-    prefetch(&records_[better ? rule : 0]);
+    prefetch(records_.data() + (better ? rule : 0));
     found[won] = std::uint64_t{depth} << 32 | static_cast<std::uint32_t>(cover);
     rules[won] = rule;
     winners[won] = static_cast<std::uint8_t>(i);
