@@ -99,6 +99,8 @@ class Explanation {
       described["set"] = built->name;
       described["where"] =
           built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
+      const std::string_view id = built->id_of(set.rule(rule).line);
+      if (!id.empty()) described["id"] = id;
     } else {
       described["set"] = "built-in";
       described["where"] = "built-in";
