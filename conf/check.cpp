@@ -111,7 +111,7 @@ void check_dataplane(const Checking& c) {
   check_memory(c);
 }
 
-void check(const Checking& c, RuleFiles rule_files) {
+void check(const Checking& c, const LoadOptions& options) {
   const Config& config = c.config;
   check_presence(c);
   check_names(c, "port", config.ports, kMaxPorts);
@@ -125,7 +125,7 @@ void check(const Checking& c, RuleFiles rule_files) {
   check_endpoints(c);
   check_upstreams(c);
   check_networks(c);
-  check_rules(c, rule_files);
+  check_rules(c, options);
 }
 
 }  // namespace shunt::conf

@@ -25,7 +25,7 @@ struct Checking {
 };
 
 /// Everything below.
-void check(const Checking& c, RuleFiles rule_files);
+void check(const Checking& c, const LoadOptions& options);
 
 void check_dataplane(const Checking& c);
 /// Ports, their addresses, gateways, neighbours and mirrors.
@@ -35,7 +35,7 @@ void check_endpoints(const Checking& c);
 void check_upstreams(const Checking& c);
 void check_networks(const Checking& c);
 /// Builds every rule set, to find the mistakes of its lines, and throws it away.
-void check_rules(const Checking& c, RuleFiles rule_files);
+void check_rules(const Checking& c, const LoadOptions& options);
 
 /// The index of the port that has `address`, or -1.
 int port_of(const Config& config, const IpAddress& address);

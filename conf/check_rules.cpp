@@ -8,8 +8,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "conf/check.h"
+#include "conf/dead_rules.h"
 #include "conf/rule_lines.h"
 
 namespace shunt::conf {
@@ -24,41 +27,43 @@ std::string unreadable(const std::string& path) {
   return {};
 }
 
+/// Takes the rule file out of `set` where it can't be read, or isn't to be.
+void settle_file(const Checking& c, const LoadOptions& options, std::size_t index, RuleSet& set) {
+  if (!options.rule_files) set.file.clear();
+  if (set.file.empty()) return;
+  const std::string why = unreadable(set.file);
+  if (why.empty()) return;
+  c.report.error(c.places.at("rules", index, "file"),
+                 fmt::format("{}: can't read {}: {}", title("rules", set.name), in_quotes(set.file), why),
+                 "the path is taken from the folder of the configuration file");
+  set.file.clear();
+}
+
 }  // namespace
 
-void check_rules(const Checking& c, RuleFiles rule_files) {
-  const auto& [config, places, report] = c;
+void check_rules(const Checking& c, const LoadOptions& options) {
   std::unordered_map<std::string_view, std::uint32_t> handles;
-  for (const Upstream& u : config.upstreams)
+  for (const Upstream& u : c.config.upstreams)
     handles.try_emplace(u.name, static_cast<std::uint32_t>(handles.size()));
   const UpstreamResolver resolve = [&handles](std::string_view name) -> std::optional<std::uint32_t> {
     const auto found = handles.find(name);
     return found == handles.end() ? std::nullopt : std::optional(found->second);
   };
-  for (std::size_t i = 0; i < config.rule_sets.size(); ++i) {
-    RuleSet set = config.rule_sets[i];
-    const bool has_list = places.has("rules", i, "list"), has_file = places.has("rules", i, "file");
-    if (!has_list && !has_file)
-      report.error(set.position, fmt::format("[[rules]] {}: it has no rules", in_quotes(set.name)),
-                   R"(give list = ["onprem.corp forward corp-dns"], or file = "corp.rules", or both)");
-    if (rule_files == RuleFiles::kIgnore) {
-      set.file.clear();
-    } else if (!set.file.empty()) {
-      if (const std::string why = unreadable(set.file); !why.empty()) {
-        report.error(
-            places.at("rules", i, "file"),
-            fmt::format("[[rules]] {}: can't read {}: {}", in_quotes(set.name), in_quotes(set.file), why),
-            "the path is taken from the folder of the configuration file");
-        set.file.clear();
-      }
-    }
-    if (set.list.empty() && set.file.empty()) continue;
+  std::vector<BuiltRuleSet> all;
+  for (std::size_t i = 0; i < c.config.rule_sets.size(); ++i) {
+    RuleSet set = c.config.rule_sets[i];
+    if (!c.places.has("rules", i, "list") && !c.places.has("rules", i, "file"))
+      c.report.error(set.position, fmt::format("{}: it has no rules", title("rules", set.name)),
+                     R"(give list = ["onprem.corp forward corp-dns"], or file = "corp.rules", or both)");
+    settle_file(c, options, i, set);
     std::vector<Diagnostic> errors;
-    build_rule_set(config, set, dns::HashKey{}, resolve, errors);
+    BuiltRuleSet built = build_rule_set(c.config, set, dns::HashKey{}, resolve, errors);
     for (Diagnostic& error : errors)
       if (error.hint.empty()) error.hint = "rules are described in shunt.toml(5), RULE LINES";
-    report.add_errors(std::move(errors));
+    c.report.add_errors(std::move(errors));
+    if (options.dead_rules) all.push_back(std::move(built));
   }
+  if (options.dead_rules && !c.report.has_errors()) check_dead_rules(c, all);
 }
 
 }  // namespace shunt::conf

@@ -107,7 +107,7 @@ Result<std::string> read_file(const std::string& path) {
 
 }  // namespace
 
-Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files) {
+Loaded load_text(std::string_view text, const std::string& path, const LoadOptions& options) {
   Report report(path, text);
   Config config;
   config.path = path;
@@ -117,7 +117,7 @@ Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_
   } else if (const std::optional<toml::table> root = parse(text, report)) {
     Places places;
     read_tables(*root, report, places, config);
-    check({config, places, report}, rule_files);
+    check({config, places, report}, options);
   }
   Loaded loaded;
   if (!report.has_errors()) loaded.config = std::move(config);
@@ -126,9 +126,9 @@ Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_
   return loaded;
 }
 
-Loaded load_file(const std::string& path) {
+Loaded load_file(const std::string& path, const LoadOptions& options) {
   const Result<std::string> text = read_file(path);
-  if (text) return load_text(*text, path);
+  if (text) return load_text(*text, path, options);
   Loaded loaded;
   loaded.errors.push_back(
       {path, {}, text.error(), "give the path of a readable shunt.toml: shuntd --config FILE", {}});

@@ -33,9 +33,14 @@ struct Loaded {
       warnings;  ///< what is allowed and probably not meant; there with and without errors
 };
 
-/// Whether the rule files that a configuration names are read and checked too. A configuration from a source
-/// that is not trusted with the file system (a fuzzer) ignores them.
-enum class RuleFiles : std::uint8_t { kCheck, kIgnore };
+struct LoadOptions {
+  /// Whether the rule files that a configuration names are read and checked too. A configuration from a
+  /// source that is not trusted with the file system (a fuzzer) leaves them alone.
+  bool rule_files = true;
+  /// Warn of rules that can never match. Takes longer than all the rest: for a person who checks, not for a
+  /// reload.
+  bool dead_rules = false;
+};
 
 /// A configuration file is at most this large: rules by the million live in files of their own.
 inline constexpr std::size_t kMaxConfigOctets = 16u << 20;
@@ -44,10 +49,10 @@ inline constexpr std::size_t kMaxDiagnostics = 1000;
 
 /// Loads and checks the file at `path`, rule files included (they are parsed, and thrown away). Reads files,
 /// so not for a thread that must not wait.
-Loaded load_file(const std::string& path);
+Loaded load_file(const std::string& path, const LoadOptions& options = {});
 /// The same for text that is already here; `path` names it in diagnostics and is the base of relative file
 /// names.
-Loaded load_text(std::string_view text, const std::string& path, RuleFiles rule_files = RuleFiles::kCheck);
+Loaded load_text(std::string_view text, const std::string& path, const LoadOptions& options = {});
 
 /// What `memory` must at least hold, in octets: the cache, 42 MiB, and for each worker 1 MiB, 768 octets for
 /// each pending query and 10 MiB for each port's packets, 17 MiB without huge pages. The check refuses less;

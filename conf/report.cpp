@@ -71,34 +71,24 @@ std::string Report::line(std::uint32_t number) const {
   return clean_utf8(rest);
 }
 
-Diagnostic Report::make(Position position, std::string message, std::string hint) const {
-  return {path_, position, std::move(message), std::move(hint), line(position.line)};
-}
-
 void Report::error(Position position, std::string message, std::string hint) {
-  if (errors_.size() >= kMaxDiagnostics)
-    ++dropped_errors_;
-  else
-    errors_.push_back(make(position, std::move(message), std::move(hint)));
+  add({{path_, position, std::move(message), std::move(hint), {}}}, errors_, dropped_errors_);
 }
 
 void Report::warning(Position position, std::string message, std::string hint) {
-  if (warnings_.size() >= kMaxDiagnostics)
-    ++dropped_warnings_;
-  else
-    warnings_.push_back(make(position, std::move(message), std::move(hint)));
+  add({{path_, position, std::move(message), std::move(hint), {}}}, warnings_, dropped_warnings_);
 }
 
-void Report::add_errors(std::vector<Diagnostic> errors) {
-  for (Diagnostic& e : errors) {
-    if (errors_.size() >= kMaxDiagnostics) {
-      ++dropped_errors_;
+void Report::add(std::vector<Diagnostic> found, std::vector<Diagnostic>& into, std::size_t& dropped) const {
+  for (Diagnostic& d : found) {
+    if (into.size() >= kMaxDiagnostics) {
+      ++dropped;
       continue;
     }
-    if (e.file == path_ && e.source_line.empty()) e.source_line = line(e.position.line);
-    e.message = clean_utf8(e.message);
-    e.source_line = clean_utf8(e.source_line);
-    errors_.push_back(std::move(e));
+    if (d.file == path_ && d.source_line.empty()) d.source_line = line(d.position.line);
+    d.message = clean_utf8(d.message);
+    d.source_line = clean_utf8(d.source_line);
+    into.push_back(std::move(d));
   }
 }
 

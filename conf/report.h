@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "conf/load.h"
@@ -24,7 +25,10 @@ class Report {
   void warning(Position position, std::string message, std::string hint);
   /// Mistakes that others found, in rule lines for example; fills in source lines where they lie in this
   /// file.
-  void add_errors(std::vector<Diagnostic> errors);
+  void add_errors(std::vector<Diagnostic> errors) { add(std::move(errors), errors_, dropped_errors_); }
+  void add_warnings(std::vector<Diagnostic> warnings) {
+    add(std::move(warnings), warnings_, dropped_warnings_);
+  }
 
   bool has_errors() const { return !errors_.empty(); }
   const std::string& path() const { return path_; }
@@ -34,8 +38,8 @@ class Report {
   std::vector<Diagnostic> take_warnings() { return finish(warnings_, dropped_warnings_, "further warning"); }
 
  private:
-  Diagnostic make(Position position, std::string message, std::string hint) const;
   std::string line(std::uint32_t number) const;
+  void add(std::vector<Diagnostic> found, std::vector<Diagnostic>& into, std::size_t& dropped) const;
   std::vector<Diagnostic> finish(std::vector<Diagnostic>& list, std::size_t dropped,
                                  std::string_view what) const;
 

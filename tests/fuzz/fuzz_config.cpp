@@ -31,7 +31,7 @@ void check(const Diagnostic& d, std::size_t lines) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const Loaded loaded = load_text(text, "fuzz.toml", RuleFiles::kIgnore);
+  const Loaded loaded = load_text(text, "fuzz.toml", {.rule_files = false, .dead_rules = true});
   require(loaded.config.has_value() == loaded.errors.empty());
   require(loaded.errors.size() <= kMaxDiagnostics + 1 && loaded.warnings.size() <= kMaxDiagnostics + 1);
   const std::size_t lines = lines_in(text);

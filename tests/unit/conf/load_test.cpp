@@ -309,7 +309,7 @@ TEST_F(Files, MistakesInARuleFileAndInTheConfigurationTogether) {
 TEST_F(Files, RuleFilesAreIgnoredOnDemand) {
   const std::string text = change("list = [\"onprem.corp forward corp-dns\"]", "file = \"no-such.rules\"");
   EXPECT_FALSE(load_text(text, "shunt.toml").config.has_value());
-  EXPECT_TRUE(load_text(text, "shunt.toml", RuleFiles::kIgnore).config.has_value());
+  EXPECT_TRUE(load_text(text, "shunt.toml", {.rule_files = false}).config.has_value());
 }
 
 TEST_F(Files, RuleFileIsAFolder) {
