@@ -236,10 +236,19 @@ rules = ["main"]
     def target_up(self, name):
         return any(t["state"] == "up" for u in self.shuntd.json("upstreams")["upstreams"] if u["name"] == name for t in u["targets"])
 
-    def stats(self):
-        """All counters as {(group, name): total}."""
+    def _stats_now(self):
         groups = self.shuntd.json("stats")["groups"]
         return {(group["title"], row["name"]): row["total"] for group in groups for row in group["rows"]}
+
+    def stats(self):
+        """All counters as {(group, name): total}. A worker tells its counters every few milliseconds: this waits until it has told what
+        it did before the call."""
+        before = self._stats_now()
+
+        def told():
+            now = self._stats_now()
+            return now if now["counters", "loops"] != before["counters", "loops"] else None
+        return eventually(told, what="the worker to tell its counters")
 
     def counter(self, name, group=None):
         found = [total for (title, row), total in self.stats().items() if row == name and group in (None, title)]
