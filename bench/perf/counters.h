@@ -8,8 +8,7 @@
 
 namespace shunt::perf {
 
-struct Counters {
-  // Clients.
+struct ClientCounters {
   std::uint64_t sent = 0;
   std::uint64_t answered = 0;
   std::uint64_t lost = 0;            ///< no answer within the timeout
@@ -24,6 +23,10 @@ struct Counters {
   std::array<std::uint64_t, 16> rcodes{};
   Histogram latency;  ///< in TSC cycles
 
+  std::uint64_t wrong() const { return wrong_checksum + wrong_source + wrong_question + wrong_message; }
+};
+
+struct Counters : ClientCounters {
   // Servers.
   std::uint64_t served = 0;
   std::uint64_t not_served = 0;     ///< queries that could not be read
@@ -33,7 +36,8 @@ struct Counters {
   std::uint64_t neighbour_answers = 0;  ///< to ARP and neighbour discovery
   std::uint64_t others = 0;             ///< frames that are neither
 
-  std::uint64_t wrong() const { return wrong_checksum + wrong_source + wrong_question + wrong_message; }
+  /// What was primed isn't measured; what was served was.
+  void forget_clients() { static_cast<ClientCounters&>(*this) = {}; }
 };
 
 }  // namespace shunt::perf

@@ -15,7 +15,7 @@
 namespace shunt::perf {
 namespace {
 
-constexpr int kFailed = 1;
+constexpr int kFailed = 1, kUsage = 2;
 constexpr unsigned kPoolCache = 256;
 constexpr std::uint16_t kRoom = RTE_PKTMBUF_HEADROOM + 2048;
 constexpr std::uint64_t kMebibyte = 1 << 20;
@@ -60,30 +60,34 @@ Result<void> start_eal(const Options& o) {
   return Failure(why);
 }
 
-Result<Report> play(const Options& o) {
-  std::optional<Questions> questions;
-  if (o.has_clients()) {
-    auto made = Questions::make(o.names, o.seed);
-    if (!made) return Failure(made.error());
-    questions = std::move(*made);
-  }
+Result<Report> play(const Options& o, Questions* questions) {
   const auto packets = static_cast<unsigned>(
       std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kOctetsPerPacket, kMostPackets));
   rte_mempool* pool = rte_pktmbuf_pool_create("packets", packets, kPoolCache, 0, kRoom, SOCKET_ID_ANY);
   if (pool == nullptr) return Failure(std::string("no packet buffers: ") + rte_strerror(rte_errno));
   auto port = Port::open({.device = o.device, .workers = o.queues, .pool = pool});
   if (!port) return Failure(port.error());
-  Player player(o, port->ethdev(), port->mac(), pool, questions ? &*questions : nullptr);
+  Player player(o, port->ethdev(), port->mac(), pool, questions);
   return player.play(stopped);
 }
 
 int run(const Options& o) {
+  std::optional<Questions> questions;
+  if (o.has_clients()) {
+    auto made = Questions::make(o.names, o.seed);
+    if (!made) {
+      std::fprintf(stderr, "shuntperf: %s\n", made.error().c_str());
+      return kUsage;
+    }
+    questions = std::move(*made);
+  }
   struct sigaction action {};
   action.sa_handler = stop;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   auto started = start_eal(o);
-  auto report = started ? play(o) : Result<Report>(Failure(started.error()));
+  auto report =
+      started ? play(o, questions ? &*questions : nullptr) : Result<Report>(Failure(started.error()));
   if (started) rte_eal_cleanup();
   if (!report) {
     std::fprintf(stderr, "shuntperf: %s\n", report.error().c_str());

@@ -49,7 +49,8 @@ void add_client_options(CLI::App& app, Options& o, Texts& texts) {
       ->check(CLI::Range(1U, 60000U))
       ->group(group)
       ->capture_default_str();
-  app.add_flag("--prime", c.prime, "ask every name once before measuring")->group(group);
+  app.add_flag("--prime", c.prime, "before measuring, ask for all names until none is lost or gets SERVFAIL")
+      ->group(group);
   app.add_flag("!--no-rd", c.stub, "queries without the RD bit")->group(group);
 }
 

@@ -23,7 +23,7 @@ struct ClientOptions {
   std::uint32_t in_flight = 2048;
   double rate = 0;  ///< queries a second; 0: as fast as answers come
   std::uint32_t timeout_ms = 1000;
-  bool prime = false;  ///< ask every name once before the measurement
+  bool prime = false;  ///< ask for all names before the measurement, until none fails
   bool stub = true;    ///< queries have RD set
 };
 

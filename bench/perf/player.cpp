@@ -15,6 +15,7 @@ namespace {
 constexpr double kRequestEvery = 0.2;  // seconds
 constexpr double kExpireEvery = 0.001;
 constexpr double kLongestPriming = 120;
+constexpr double kPrimeEvery = 0.2;
 constexpr unsigned kServerTries = 1000;  // turns of waiting for room before answers are dropped
 
 /// The UDP destination port of a frame that may carry one, 0 for any other.
@@ -54,7 +55,7 @@ Result<Report> Player::play(const volatile int& stopped) {
     if (options_.client.prime) {
       if (auto primed = prime(stopped); !primed) return Failure(primed.error());
       report.primed = counters_.answered;
-      counters_ = Counters{};
+      counters_.forget_clients();
     }
   }
   measure(stopped, report);
@@ -100,24 +101,37 @@ void Player::send_request() {
   if (rte_eth_tx_burst(ethdev_, 0, &packet, 1) == 0) rte_pktmbuf_free(packet);
 }
 
+// Passes over all names, until one of them meets no failure: a target whose station isn't found yet, say.
 Result<void> Player::prime(const volatile int& stopped) {
-  clients_->set_priming(true);
+  constexpr auto kServFail = static_cast<std::size_t>(dns::Rcode::kServFail);
   const std::uint64_t end = rte_rdtsc() + cycles(kLongestPriming);
-  const std::uint64_t wanted = questions_->count();
-  while (counters_.sent < wanted) {
-    const std::uint64_t now = rte_rdtsc();
+  for (;;) {
+    const std::uint64_t sent = counters_.sent, lost = counters_.lost, failed = counters_.rcodes[kServFail];
+    prime_once(stopped, end);
     if (stopped != 0) return Failure("stopped while priming");
-    if (now > end)
-      return Failure("priming takes too long: " + std::to_string(counters_.answered) + " of " +
-                     std::to_string(wanted) + " names are answered");
+    const std::uint64_t bad = counters_.lost - lost + counters_.rcodes[kServFail] - failed;
+    const bool complete = counters_.sent - sent == questions_->count();
+    if (complete && bad == 0) return {};
+    if (rte_rdtsc() > end) {
+      return Failure("priming: of " + std::to_string(counters_.sent - sent) + " names, " +
+                     std::to_string(bad) + " still get no answer or SERVFAIL");
+    }
+    for (std::uint64_t now = rte_rdtsc(), next = now + cycles(kPrimeEvery); now < next; now = rte_rdtsc())
+      receive(now);
+  }
+}
+
+void Player::prime_once(const volatile int& stopped, std::uint64_t end) {
+  clients_->set_priming(true);
+  const std::uint64_t wanted = counters_.sent + questions_->count();
+  for (std::uint64_t now = rte_rdtsc(); counters_.sent < wanted && now < end && stopped == 0;
+       now = rte_rdtsc()) {
     receive(now);
     clients_->expire(now);
     send(now, wanted - counters_.sent);
   }
   drain(stopped);
   clients_->set_priming(false);
-  if (counters_.answered == 0) return Failure("none of the names was answered");
-  return {};
 }
 
 void Player::measure(const volatile int& stopped, Report& report) {

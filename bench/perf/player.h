@@ -29,6 +29,7 @@ class Player {
   Result<void> wait_for_link(const volatile int& stopped) const;
   Result<void> resolve(const volatile int& stopped);
   Result<void> prime(const volatile int& stopped);
+  void prime_once(const volatile int& stopped, std::uint64_t end);
   /// Sends at the rate asked for until `end`, then waits for what is in flight.
   void measure(const volatile int& stopped, Report& report);
   void drain(const volatile int& stopped);
