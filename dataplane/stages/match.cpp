@@ -10,15 +10,15 @@ using dns::Rcode;
 using rules::Action;
 
 // Blocked answers carry an SOA at the rule's own name, so that clients can cache them (RFC 2308 section 5).
-void send_blocked(Context& context, Query& q, Rcode rcode) {
+void send_blocked(Context& context, Query& q, Rcode rcode, Counter counted) {
   const dns::Name& name = q.question.name;
   const auto owner = static_cast<std::uint16_t>(dns::kHeaderSize + name.offset[name.labels - q.match.labels]);
   std::array<std::uint8_t, dns::kSyntheticSoaSize> soa;
   dns::write_synthetic_soa(soa.data(), owner);
-  send_reply(context, q, {.rcode = rcode, .records = soa, .nscount = 1}, Counter::answered_rule);
+  send_reply(context, q, {.rcode = rcode, .records = soa, .nscount = 1}, counted);
 }
 
-void send_rule_answer(Context& context, Query& q, const rules::Answer& answer) {
+void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, Counter counted) {
   const auto cname = static_cast<std::uint16_t>(dns::Type::kCname);
   const rules::AnswerGroup* group = nullptr;
   if (q.question.type == static_cast<std::uint16_t>(dns::Type::kAny)) {
@@ -27,12 +27,14 @@ void send_rule_answer(Context& context, Query& q, const rules::Answer& answer) {
     group = answer.find(q.question.type);
     if (group == nullptr) group = answer.find(cname);
   }
-  if (group == nullptr) return send_blocked(context, q, Rcode::kNoError);
-  send_reply(context, q, {.records = group->wire, .ancount = group->count}, Counter::answered_rule);
+  if (group == nullptr) return send_blocked(context, q, Rcode::kNoError, counted);
+  send_reply(context, q, {.records = group->wire, .ancount = group->count}, counted);
 }
 
 // Carries out what a rule says. True where the query goes on, with `upstream` set.
 bool act(Context& context, Query& q, const rules::Rule& rule) {
+  const bool builtin = q.set == context.snapshot->networks[q.network].builtin;
+  const Counter counted = builtin ? Counter::answered_zone : Counter::answered_rule;
   switch (rule.action) {
     case Action::kForward:
       q.upstream = context.snapshot->upstream(rule.argument);
@@ -40,20 +42,19 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       send_error(context, q, Rcode::kServFail, ExtendedError::kNoReachableAuthority);
       return false;
     case Action::kBlockNxdomain:
-      send_blocked(context, q, Rcode::kNxDomain);
+      send_blocked(context, q, Rcode::kNxDomain, counted);
       return false;
     case Action::kBlockNodata:
-      send_blocked(context, q, Rcode::kNoError);
+      send_blocked(context, q, Rcode::kNoError, counted);
       return false;
     case Action::kBlockRefused:
-      send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked},
-                 Counter::answered_rule);
+      send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked}, counted);
       return false;
     case Action::kBlockDrop:
       drop_query(context, q.packet, QueryDrop::blocked);
       return false;
     case Action::kAnswer:
-      send_rule_answer(context, q, q.set->answer(rule.argument));
+      send_rule_answer(context, q, q.set->answer(rule.argument), counted);
       return false;
     case Action::kSystem:
       break;  // resolved by the caller
