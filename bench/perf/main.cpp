@@ -3,10 +3,12 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/perf/player.h"
@@ -60,6 +62,13 @@ Result<void> start_eal(const Options& o) {
   return Failure(why);
 }
 
+// Stays on the link, without polling it any more, so that the other side's link does not go down.
+void linger(const Options& o) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(o.linger);
+  while (stopped == 0 && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 Result<Report> play(const Options& o, Questions* questions) {
   const auto packets = static_cast<unsigned>(
       std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kOctetsPerPacket, kMostPackets));
@@ -68,7 +77,13 @@ Result<Report> play(const Options& o, Questions* questions) {
   auto port = Port::open({.device = o.device, .workers = o.queues, .pool = pool});
   if (!port) return Failure(port.error());
   Player player(o, port->ethdev(), port->mac(), pool, questions);
-  return player.play(stopped);
+  auto report = player.play(stopped);
+  if (report) {
+    std::fputs((o.json ? to_json(*report, o) : to_table(*report, o)).c_str(), stdout);
+    std::fflush(stdout);
+    linger(o);
+  }
+  return report;
 }
 
 int run(const Options& o) {
@@ -93,7 +108,6 @@ int run(const Options& o) {
     std::fprintf(stderr, "shuntperf: %s\n", report.error().c_str());
     return kFailed;
   }
-  std::fputs((o.json ? to_json(*report, o) : to_table(*report, o)).c_str(), stdout);
   if (o.has_clients() && report->counters.sent > 0 && report->counters.answered == 0) {
     std::fprintf(stderr, "shuntperf: not a single answer came\n");
     return kFailed;

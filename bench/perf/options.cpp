@@ -120,6 +120,9 @@ void add_port_options(CLI::App& app, Options& o) {
   app.add_option("--patience", o.patience, "seconds to wait for the link and the target's MAC")
       ->check(CLI::Range(0.1, 600.0))
       ->capture_default_str();
+  app.add_option("--linger", o.linger, "seconds to keep the link up after the report")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
   app.add_option("--seed", o.seed, "of all that is drawn")->capture_default_str();
   app.add_flag("!--sample-checksums", o.all_checksums, "verify the checksums of one answer in sixteen only");
   app.add_flag("--json", o.json, "the result as JSON");

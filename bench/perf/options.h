@@ -57,6 +57,7 @@ struct Options {
   std::vector<std::string> eal;
   double seconds = 10;        ///< the measurement; a server without clients ends by a signal, too
   double patience = 15;       ///< seconds to wait for the link and the target's station
+  double linger = 0;          ///< seconds to keep the link up after the report, or until a signal
   std::uint64_t seed = 1;     ///< of all that is drawn
   bool all_checksums = true;  ///< verify every answer's checksums, not one in sixteen
   bool json = false;
