@@ -92,6 +92,7 @@ TEST(Frame, StackedTags) {
   EXPECT_DROP(parse(build({.tags = {tag(7, kEtherQinQ)}}), 7), vlan);
   EXPECT_DROP(parse(build({.tags = {tag(0, kEtherQinQ)}})), vlan);
   EXPECT_DROP(parse(build({.tags = {tag(7, kEtherOldQinQ)}}), 7), vlan);
+  EXPECT_DROP(parse(build({.tags = {tag(0, kEtherOldQinQ)}})), vlan);
   EXPECT_DROP(parse(build({.tags = {tag(7), tag(9, kEtherQinQ)}}), 7), vlan);
 }
 

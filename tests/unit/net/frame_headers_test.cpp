@@ -19,6 +19,7 @@ using testing::fix_udp_checksum;
 using testing::FrameSpec;
 using testing::kBroadcast;
 using testing::kIp;
+using testing::kUdp6;
 using testing::Octets;
 using testing::parse;
 using testing::Parsed;
@@ -93,18 +94,26 @@ TEST(Frame, ExtensionHeaderBeyondThePacket) {
   EXPECT_DROP(parse(build(with_extension(kProtocolDestination, kProtocolIcmp6, long_one))), ip_extension);
   Octets frame = build(with_extension(kProtocolHopByHop, kProtocolIcmp6, extension(58)));
   store_be16(&frame[kIp + 4], 7);
+  frame.resize(kUdp6 + 7);
   EXPECT_DROP(parse(frame), ip_extension);
   store_be16(&frame[kIp + 4], 0);
   EXPECT_DROP(parse(frame), ip_extension);
 }
 
-TEST(Frame, EndlessExtensionHeaders) {
+Octets chain_of(unsigned headers) {
   Octets chain;
-  for (unsigned i = 0; i < 100; ++i) {
-    const Octets one = extension(kProtocolDestination);
+  for (unsigned i = 1; i <= headers; ++i) {
+    const Octets one = extension(i < headers ? kProtocolDestination : kProtocolIcmp6);
     chain.insert(chain.end(), one.begin(), one.end());
   }
-  EXPECT_DROP(parse(build(with_extension(kProtocolDestination, kProtocolIcmp6, chain))), ip_extension);
+  return chain;
+}
+
+TEST(Frame, EndlessExtensionHeaders) {
+  EXPECT_EQ(parse(build(with_extension(kProtocolDestination, kProtocolIcmp6, chain_of(3)))).kind,
+            FrameKind::kKernel);
+  EXPECT_DROP(parse(build(with_extension(kProtocolDestination, kProtocolIcmp6, chain_of(100)))),
+              ip_extension);
 }
 
 TEST(Frame, NothingBehindTheHeaders) {

@@ -120,8 +120,12 @@ TEST(Frame, IpPacketTooShortForUdp) {
   store_be16(&frame[kIp + 2], 27);
   fix_ip_checksum(frame);
   EXPECT_DROP(parse(frame), udp_length);
+  frame.resize(kIp + 27);
+  EXPECT_DROP(parse(frame), udp_length);
   frame = build(v6());
   store_be16(&frame[kIp + 4], 7);
+  EXPECT_DROP(parse(frame), udp_length);
+  frame.resize(kUdp6 + 7);
   EXPECT_DROP(parse(frame), udp_length);
   store_be16(&frame[kIp + 4], 0);  // a jumbogram without its option, or nothing at all
   EXPECT_DROP(parse(frame), udp_length);

@@ -166,6 +166,40 @@ TEST(CacheRoom, AllHotStaysBoundedAndConsistent) {
   EXPECT_GE(cache->entries(), total / 2);
 }
 
+// Proven answers, each asked twice, stream through the main ring. Those that go on being asked stay; the
+// others make room.
+TEST(CacheRoom, TheMainRingKeepsWhatIsAskedAgain) {
+  constexpr std::size_t kMemory = 1 << 20;
+  const auto total = static_cast<unsigned>(capacity(kMemory));
+  const unsigned asked = total / 4, idle = total / 4;
+  TestCache cache(kMemory);
+  const auto name_of = [](const char* kind, unsigned i) { return kind + std::to_string(i) + ".onprem.corp"; };
+  const auto prove = [&](const std::string& name) {
+    const Key key(name);
+    cache.insert(key, answer_for(name), 0, 300);
+    cache.find(key, 0);
+  };
+  for (unsigned i = 0; i < asked; ++i)
+    prove(name_of("asked", i));
+  for (unsigned i = 0; i < idle; ++i)
+    prove(name_of("idle", i));
+  unsigned found_asked = 0, found_idle = 0, newest = 0;
+  for (unsigned i = 0; i < 4 * total; ++i) {
+    prove(name_of("new", i));
+    cache.find(Key(name_of("asked", i % asked)), 0);
+  }
+  for (unsigned i = 0; i < asked; ++i)
+    found_asked += cache.find(Key(name_of("asked", i)), 0) ? 1u : 0u;
+  for (unsigned i = 0; i < idle; ++i)
+    found_idle += cache.find(Key(name_of("idle", i)), 0) ? 1u : 0u;
+  for (unsigned i = 0; i < total / 2; ++i) {
+    newest += cache.find(Key(name_of("new", 4 * total - 1 - i)), 0) ? 1u : 0u;
+  }
+  EXPECT_GE(found_asked, asked * 95 / 100);
+  EXPECT_LE(found_idle, idle * 5 / 100);
+  EXPECT_GE(newest, total / 2 * 95 / 100);
+}
+
 struct Expected {
   Octets body;
   std::uint32_t until;
