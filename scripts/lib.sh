@@ -35,12 +35,12 @@ as_root() {
   fi
 }
 
-# The folder of a build type: release, asan, clang, fuzz or bench.
+# The folder of a build type: release, asan or bench.
 build_dir() {
   case $1 in
     release) echo "$ROOT/build" ;;
-    asan | clang | fuzz | bench) echo "$ROOT/build-$1" ;;
-    *) die "unknown build type '$1': release, asan, clang, fuzz or bench" ;;
+    asan | bench) echo "$ROOT/build-$1" ;;
+    *) die "unknown build type '$1': release, asan or bench" ;;
   esac
 }
 
