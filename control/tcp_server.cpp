@@ -41,6 +41,7 @@ std::vector<std::uint8_t> overload_answer(std::span<const std::uint8_t> message)
   dns::ReplyFields fields;
   fields.rcode = dns::Rcode::kServFail;
   fields.error = dns::ExtendedError::kNetworkError;
+  fields.stream = true;
   const std::size_t length = dns::make_reply(wire.data(), wire.size(), question, fields);
   return {wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(length)};
 }

@@ -377,6 +377,25 @@ TEST_F(HostResolverTest, UsesTheSocketAndTheSourceItIsGiven) {
   EXPECT_EQ(made, (std::vector<std::pair<int, int>>{{AF_INET, SOCK_DGRAM}}));
 }
 
+TEST_F(HostResolverTest, TheTargetTellsTheFamily) {
+  std::vector<std::pair<int, int>> made;
+  Ask asked = question({{*IpAddress::parse("fd00::53"), 53}, a_.address()});
+  asked.open_socket = [&](int family, int type) -> Result<int> {
+    made.emplace_back(family, type);
+    return Failure("only asking");
+  };
+  ask(asked);
+  ASSERT_TRUE(done());
+  calls_ = 0;
+  asked.transport = AskTransport::kTcp;
+  ask(asked);
+  ASSERT_TRUE(done());
+  EXPECT_EQ(
+      made,
+      (std::vector<std::pair<int, int>>{
+          {AF_INET6, SOCK_DGRAM}, {AF_INET, SOCK_DGRAM}, {AF_INET6, SOCK_STREAM}, {AF_INET, SOCK_STREAM}}));
+}
+
 TEST_F(HostResolverTest, SocketsThatCannotBeMadeAreFailures) {
   Ask asked = question({a_.address(), b_.address()}, 60000);
   asked.open_socket = [](int, int) -> Result<int> { return Failure("no sockets today"); };
