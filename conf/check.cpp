@@ -100,10 +100,11 @@ void check_dataplane(const Checking& c) {
                                d.workers.size(), kMaxWorkers),
                    "name fewer cores");
   if (seen.contains(d.control_core))
-    c.report.error(c.places.at("dataplane", 0,
-                               c.places.has("dataplane", 0, "control_core") ? "control_core" : "workers"),
-                   fmt::format("[dataplane]: core {} is the control plane's, and a worker's", d.control_core),
-                   "a worker never leaves its core to others: choose a control_core that is not in workers");
+    c.report.warning(
+        c.places.at("dataplane", 0,
+                    c.places.has("dataplane", 0, "control_core") ? "control_core" : "workers"),
+        fmt::format("[dataplane]: core {} is the control plane's, and a worker's", d.control_core),
+        "a worker never leaves its core to others: choose a control_core that is not in workers");
   if (!std::has_single_bit(d.pending))
     c.report.error(c.places.at("dataplane", 0, "pending"),
                    fmt::format("[dataplane]: pending is {}, it must be a power of two", d.pending),

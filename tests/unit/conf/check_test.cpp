@@ -99,13 +99,13 @@ TEST(Dataplane, CoreTwice) {
 }
 
 TEST(Dataplane, ControlCoreIsAWorkers) {
-  expect_mistake(above("[dataplane]\nworkers = [2]\ncontrol_core = <!>2\n"),
+  expect_warning(above("[dataplane]\nworkers = [2]\ncontrol_core = <!>2\n"),
                  "core 2 is the control plane's, and a worker's",
                  "choose a control_core that is not in workers");
 }
 
 TEST(Dataplane, DefaultControlCoreIsAWorkers) {
-  expect_mistake(above("[dataplane]\nworkers = <!>[0]\n"), "core 0 is the control plane's, and a worker's",
+  expect_warning(above("[dataplane]\nworkers = <!>[0]\n"), "core 0 is the control plane's, and a worker's",
                  "choose a control_core");
 }
 
