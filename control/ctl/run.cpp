@@ -150,11 +150,10 @@ int check(const Arguments& arguments, const Terminal& terminal) {
 using Action = std::function<int(const Arguments&, const Terminal&)>;
 
 /// A command that is nothing but a request and a printer.
-Action plain(const std::string& command, Printer printer, std::chrono::milliseconds timeout = kTimeout) {
-  return
-      [command, printer = std::move(printer), timeout](const Arguments& arguments, const Terminal& terminal) {
-        return ask(arguments, terminal, {{"command", command}}, printer);
-      };
+Action plain(const std::string& command, Printer printer) {
+  return [command, printer = std::move(printer)](const Arguments& arguments, const Terminal& terminal) {
+    return ask(arguments, terminal, {{"command", command}}, printer);
+  };
 }
 
 /// Declares all commands; the one that was given leaves what it does in `action`.
