@@ -62,37 +62,44 @@ wait_for() {
 HUGE_COUNT=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 HUGE_FREE=/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages
 
-# hugepages_reserve PAGES OWNER: sees to it that as many are free, and that /dev/hugepages is mounted. What was before is kept under
-# OWNER's name for hugepages_restore. Fails, and leaves all as it was, where the machine can't.
+# hugepages_reserve PAGES OWNER: sees to it that as many are free, and that /dev/hugepages is mounted. What that took is noted under
+# OWNER's name for hugepages_restore; an owner NAME-PID that is dead gets its restore here. Fails, and leaves all as it was, where the
+# machine can't.
 hugepages_reserve() {
-  local pages=$1 state="$RUN_DIR.hugepages.$2" before free mounted=0 made=0
+  local pages=$1 owner=$2 free before added=0 mounted=0 made=0 stale
+  for stale in "$RUN_DIR".hugepages.*-*; do
+    [[ ! -e $stale || -d /proc/${stale##*-} ]] || hugepages_restore "${stale#"$RUN_DIR.hugepages."}"
+  done
   [[ -w $HUGE_COUNT ]] || return 1
-  before=$(<"$HUGE_COUNT")
-  free=$(<"$HUGE_FREE")
+  # A second reservation by one owner stands on the first.
+  hugepages_restore "$owner"
   if ! mountpoint -q /dev/hugepages; then
     [[ -d /dev/hugepages ]] || { mkdir /dev/hugepages && made=1; } || return 1
     mount -t hugetlbfs -o pagesize=2M hugetlbfs /dev/hugepages || return 1
     mounted=1
   fi
-  # A second reservation keeps the first one's memory of how things were.
-  [[ -e $state ]] || echo "$before $mounted $made" >"$state"
+  free=$(<"$HUGE_FREE")
+  before=$(<"$HUGE_COUNT")
   if ((free < pages)); then
-    echo $((before + pages - free)) >"$HUGE_COUNT" 2>/dev/null
-    if (($(<"$HUGE_FREE") < pages)); then
-      hugepages_restore "$2"
-      return 1
-    fi
+    echo $((before + pages - free)) >"$HUGE_COUNT" 2>/dev/null || true
+    added=$(($(<"$HUGE_COUNT") - before)) # the kernel gives what it can
+  fi
+  echo "$added $mounted $made" >"$RUN_DIR.hugepages.$owner"
+  if (($(<"$HUGE_FREE") < pages)); then
+    hugepages_restore "$owner"
+    return 1
   fi
 }
 
-# hugepages_restore OWNER: back to what hugepages_reserve found; nothing where it never ran.
+# hugepages_restore OWNER: gives back what hugepages_reserve took; nothing where it never ran.
 hugepages_restore() {
-  local state="$RUN_DIR.hugepages.$1" before mounted made
+  local state="$RUN_DIR.hugepages.$1" added mounted made count
   [[ -e $state ]] || return 0
-  read -r before mounted made <"$state"
+  read -r added mounted made <"$state"
   rm -f "$state"
-  echo "$before" >"$HUGE_COUNT" 2>/dev/null
-  if ((mounted)); then umount /dev/hugepages 2>/dev/null; fi
+  count=$(<"$HUGE_COUNT")
+  echo $((count > added ? count - added : 0)) >"$HUGE_COUNT" 2>/dev/null || true
+  if ((mounted)); then umount /dev/hugepages 2>/dev/null || return 0; fi
   if ((made)); then rmdir /dev/hugepages 2>/dev/null; fi
   return 0
 }
