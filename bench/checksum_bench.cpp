@@ -97,10 +97,9 @@ void BM_ParseFrame(benchmark::State& state) {
   FrameView view;
   FrameDrop reason{};
   for (auto _ : state) {
-    taken +=
-        parse_frame(frames[i++ % kFrames], rules, {vouched, vouched}, view, reason) == FrameKind::kUdp
-            ? 1u
-            : 0u;
+    taken += parse_frame(frames[i++ % kFrames], rules, {vouched, vouched}, view, reason) == FrameKind::kUdp
+                 ? 1u
+                 : 0u;
     benchmark::DoNotOptimize(view);
   }
   if (taken != static_cast<std::size_t>(state.iterations())) state.SkipWithError("a frame was dropped");

@@ -143,7 +143,7 @@ json Control::cache_stats() const {
           {"hit_ratio", lookups == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(lookups)}};
 }
 
-json Control::flush_cache(const json& request) {
+void Control::flush_cache(const json& request) {
   const std::string text = text_of(request, "name", "");
   std::vector<std::uint8_t> wire;
   if (!text.empty()) {
@@ -158,7 +158,6 @@ json Control::flush_cache(const json& request) {
     if (!crossing_->order(i, packet))
       throw std::runtime_error("worker " + std::to_string(i) + " has too many orders: try again");
   }
-  return {{"flushed", true}};
 }
 
 json Control::health() const {
@@ -209,7 +208,6 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "upstreams") return upstreams();
   if (command == "explain") return explain_query(request);
   if (command == "cache stats") return cache_stats();
-  if (command == "cache flush") return flush_cache(request);
   if (command == "stats") return stats_result(metrics());
   if (command == "metrics") return {{"text", prometheus_text(metrics())}};
   if (command == "health") return health();
@@ -220,6 +218,17 @@ json Control::run_command(const std::string& command, const json& request) {
 
 void Control::handle(const json& request, ControlSocket::Done done) {
   const std::string command = request.at("command").get<std::string>();
+  if (command == "cache flush") {
+    flush_cache(request);
+    // Done when every worker has gone round since: it takes its orders each time.
+    workers_->publish(generation_->snapshot, workers_->view().adjacencies, stopping_, 1000,
+                      [done = std::move(done)](std::vector<unsigned> stalled) {
+                        if (!stalled.empty())
+                          return done(error_reply("a worker has not taken the order within 1 s"));
+                        done(ok_reply({{"flushed", true}}));
+                      });
+    return;
+  }
   if (command != "reload") return done(ok_reply(run_command(command, request)));
   const bool dry_run = request.value("dry_run", false);
   asio::co_spawn(io_, reload(dry_run),

@@ -45,6 +45,8 @@ Result<void> Control::start() {
   auto generation = make_generation(first_config_, 1, key_, registry_);
   if (!generation) return Failure(generation.error());
   const conf::Config& config = (*generation)->config;
+  // The socket's lock first: a second daemon must not touch the ports of the first.
+  if (auto opened = open_control_socket(config.control_socket); !opened) return opened;
   auto workers = Workers::open(config, key_);
   if (!workers) return Failure(workers.error());
   workers_ = std::move(*workers);
@@ -79,6 +81,17 @@ Result<void> Control::start() {
   return open_sockets();
 }
 
+Result<void> Control::open_control_socket(const std::string& path) {
+  ControlSocket::Options options;
+  options.path = path;
+  auto socket = ControlSocket::open(
+      io_, std::move(options),
+      [this](const nlohmann::json& request, ControlSocket::Done done) { handle(request, std::move(done)); });
+  if (!socket) return Failure("[control] socket: " + socket.error());
+  socket_ = std::move(*socket);
+  return {};
+}
+
 Result<void> Control::open_sockets() {
   const conf::Config& config = generation_->config;
   if (auto set = tcp_->set_endpoints(generation_->tcp_endpoints); !set) return set;
@@ -89,13 +102,6 @@ Result<void> Control::open_sockets() {
     if (!listener) return Failure("[metrics] listen: " + listener.error());
     metrics_listener_ = std::move(*listener);
   }
-  ControlSocket::Options options;
-  options.path = config.control_socket;
-  auto socket = ControlSocket::open(
-      io_, std::move(options),
-      [this](const nlohmann::json& request, ControlSocket::Done done) { handle(request, std::move(done)); });
-  if (!socket) return Failure("[control] socket: " + socket.error());
-  socket_ = std::move(*socket);
   wait_for_signal();
   sample_rates();
   housekeeping();
@@ -133,7 +139,8 @@ void Control::begin_stop() {
   stopping_ = true;
   const std::uint32_t drain_ms = generation_->config.limits.drain_ms;
   stop_deadline_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(drain_ms);
-  workers_->publish(generation_->snapshot, workers_->view().adjacencies, true, drain_ms, nullptr);
+  workers_->publish(generation_->snapshot, workers_->view().adjacencies, true, drain_ms,
+                    [this](std::vector<unsigned>) { drained_loops_ = loops(); });
   tcp_->stop(drain_ms, [this] { tcp_done_ = true; });
 }
 
@@ -155,6 +162,23 @@ unsigned Control::turn() {
   return crossing_->poll() + static_cast<unsigned>(io_.poll());
 }
 
+std::vector<std::uint64_t> Control::loops() const {
+  std::vector<std::uint64_t> all;
+  for (std::size_t i = 0; i < workers_->size(); ++i)
+    all.push_back(workers_->worker(i).stats()[Counter::loops]);
+  return all;
+}
+
+// Nothing waits, by counters that every worker published after it took the draining view.
+bool Control::drained() const {
+  if (drained_loops_.empty()) return false;
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    const Stats stats = workers_->worker(i).stats();
+    if (stats[Counter::loops] <= drained_loops_[i] || stats.waiting != 0) return false;
+  }
+  return true;
+}
+
 void Control::run() {
   unsigned idle = 0;
   while (!stop_now_) {
@@ -166,11 +190,7 @@ void Control::run() {
       io_.run_one_for(kLongNap);
     }
     if (!stopping_) continue;
-    std::uint64_t waiting = 0;
-    for (std::size_t i = 0; i < workers_->size(); ++i)
-      waiting += workers_->worker(i).stats().waiting;
-    const bool drained = tcp_done_ && waiting == 0;
-    if (drained || std::chrono::steady_clock::now() >= stop_deadline_) break;
+    if ((tcp_done_ && drained()) || std::chrono::steady_clock::now() >= stop_deadline_) break;
   }
   signals_.cancel();
   tick_.cancel();

@@ -40,11 +40,14 @@ class Control {
 
  private:
   // control.cpp: life
+  Result<void> open_control_socket(const std::string& path);
   Result<void> open_sockets();
   void wait_for_signal();
   void begin_stop();
   void housekeeping();
   unsigned turn();
+  std::vector<std::uint64_t> loops() const;
+  bool drained() const;
 
   // streams.cpp: TCP clients
   TcpServer::Owner tcp_owner();
@@ -71,7 +74,7 @@ class Control {
   nlohmann::json status() const;
   nlohmann::json upstreams() const;
   nlohmann::json cache_stats() const;
-  nlohmann::json flush_cache(const nlohmann::json& request);
+  void flush_cache(const nlohmann::json& request);
   nlohmann::json health() const;
   nlohmann::json explain_query(const nlohmann::json& request) const;
   MetricsSnapshot metrics() const;
@@ -111,6 +114,8 @@ class Control {
   bool reloading_ = false;
   bool stopping_ = false;
   bool tcp_done_ = false;
+  std::vector<std::uint64_t>
+      drained_loops_;  ///< of each worker, when all had taken the draining view; empty before
   bool stop_now_ = false;
   std::chrono::steady_clock::time_point stop_deadline_;
 };

@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   }
   spdlog::set_default_logger(spdlog::stderr_color_mt("shuntd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  shunt::conf::Loaded loaded = shunt::conf::load_file(path);
+  shunt::conf::Loaded loaded = shunt::conf::load_file(path, {.dead_rules = check});
   if (!loaded.warnings.empty()) std::cerr << shunt::conf::to_text(loaded.warnings, "warning");
   if (!loaded.config) {
     std::cerr << shunt::conf::to_text(loaded.errors);

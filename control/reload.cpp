@@ -136,29 +136,28 @@ asio::awaitable<Result<json>> Control::reload(bool dry_run) {
   const auto began = std::chrono::steady_clock::now();
   const std::shared_ptr<const Generation> before = generation_;
   // Reading and building may take seconds: on the builder's thread, so that ARP, TCP and misses don't wait.
-  auto built = co_await asio::co_spawn(
-      builder_,
-      [this, before]() -> asio::awaitable<std::shared_ptr<Built>> {
-        auto b = std::make_shared<Built>();
-        conf::Loaded loaded = conf::load_file(before->config.path);
-        if (!loaded.config) {
-          b->error = conf::to_text(loaded.errors);
-          co_return b;
-        }
-        if (const std::string fixed = find_fixed_change(before->config, *loaded.config); !fixed.empty()) {
-          b->error = fixed + " can't be changed by a reload: restart shuntd";
-          co_return b;
-        }
-        auto made = make_generation(std::move(*loaded.config), before->number() + 1, key_, registry_);
-        if (!made) {
-          b->error = made.error();
-          co_return b;
-        }
-        b->generation = *made;
-        b->changes = compare_rules(*before, **made);
-        co_return b;
-      },
-      asio::use_awaitable);
+  // Named first: g++ 12 destroys the captures of a lambda inside a co_await expression twice.
+  auto build = [this, before]() -> asio::awaitable<std::shared_ptr<Built>> {
+    auto b = std::make_shared<Built>();
+    conf::Loaded loaded = conf::load_file(before->config.path);
+    if (!loaded.config) {
+      b->error = conf::to_text(loaded.errors);
+      co_return b;
+    }
+    if (const std::string fixed = find_fixed_change(before->config, *loaded.config); !fixed.empty()) {
+      b->error = fixed + " can't be changed by a reload: restart shuntd";
+      co_return b;
+    }
+    auto made = make_generation(std::move(*loaded.config), before->number() + 1, key_, registry_);
+    if (!made) {
+      b->error = made.error();
+      co_return b;
+    }
+    b->generation = *made;
+    b->changes = compare_rules(*before, **made);
+    co_return b;
+  };
+  const auto built = co_await asio::co_spawn(builder_, std::move(build), asio::use_awaitable);
   Result<void> switched{};
   if (built->generation != nullptr && !dry_run) switched = co_await switch_to(built->generation);
   reloading_ = false;

@@ -44,7 +44,7 @@ struct Message {
   std::uint8_t port;  ///< index of the port
   bool stream;        ///< the client came over TCP
   bool neighbour;
-  std::uint16_t target;    ///< index into the upstream's targets
+  std::uint16_t target;  ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
   std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped

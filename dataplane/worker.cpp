@@ -144,7 +144,8 @@ bool Worker::turn(Now now) {
     handle_timeouts(context_);
   }
   bool busy = false;
-  for (std::uint8_t port = 0; port < context_.ports.size(); ++port) busy |= poll_port(port);
+  for (std::uint8_t port = 0; port < context_.ports.size(); ++port)
+    busy |= poll_port(port);
   busy |= poll_orders();
   busy |= poll_handovers();
   if (busy || tick) flush(context_);

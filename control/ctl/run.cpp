@@ -135,7 +135,7 @@ nlohmann::json to_json(const std::vector<conf::Diagnostic>& diagnostics) {
 
 /// Needs no daemon.
 int check(const Arguments& arguments, const Terminal& terminal) {
-  const conf::Loaded loaded = conf::load_file(arguments.file);
+  const conf::Loaded loaded = conf::load_file(arguments.file, {.dead_rules = true});
   if (arguments.json) {
     const nlohmann::json result{{"errors", to_json(loaded.errors)}, {"warnings", to_json(loaded.warnings)}};
     terminal.out << result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';

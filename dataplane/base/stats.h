@@ -42,7 +42,8 @@ struct CounterGroup {
   std::uint64_t operator[](Enum e) const { return values[static_cast<std::size_t>(e)]; }
   std::uint64_t sum() const {
     std::uint64_t total = 0;
-    for (std::uint64_t v : values) total += v;
+    for (std::uint64_t v : values)
+      total += v;
     return total;
   }
 };
@@ -52,11 +53,11 @@ struct alignas(kCacheLine) Stats {
   CounterGroup<QueryDrop> query_drops;
   CounterGroup<AnswerDrop> answer_drops;
   CounterGroup<Counter> counters;
-  std::uint64_t waiting = 0;     ///< gauge: queries that wait in pending slots
-  std::uint64_t pending = 0;     ///< gauge: pending slots taken
+  std::uint64_t waiting = 0;        ///< gauge: queries that wait in pending slots
+  std::uint64_t pending = 0;        ///< gauge: pending slots taken
   std::uint64_t cache_entries = 0;  ///< gauge
   std::uint64_t cache_octets = 0;   ///< gauge: memory that live entries take
-  std::uint64_t generation = 0;  ///< of the snapshot in use
+  std::uint64_t generation = 0;     ///< of the snapshot in use
 
   std::uint64_t& operator[](Counter c) { return counters[c]; }
   std::uint64_t operator[](Counter c) const { return counters[c]; }
@@ -95,7 +96,8 @@ class PublishedStats {
     const std::uint64_t s = sequence_.load(std::memory_order_relaxed);
     sequence_.store(s + 1, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_release);
-    for (std::size_t i = 0; i < kWords; ++i) words_[i].store(words[i], std::memory_order_relaxed);
+    for (std::size_t i = 0; i < kWords; ++i)
+      words_[i].store(words[i], std::memory_order_relaxed);
     sequence_.store(s + 2, std::memory_order_release);
   }
   /// By anyone; waits out a publish under way (about a microsecond).
@@ -103,7 +105,8 @@ class PublishedStats {
     std::array<std::uint64_t, kWords> words;
     for (;;) {
       const std::uint64_t before = sequence_.load(std::memory_order_acquire);
-      for (std::size_t i = 0; i < kWords; ++i) words[i] = words_[i].load(std::memory_order_relaxed);
+      for (std::size_t i = 0; i < kWords; ++i)
+        words[i] = words_[i].load(std::memory_order_relaxed);
       std::atomic_thread_fence(std::memory_order_acquire);
       if ((before & 1) == 0 && sequence_.load(std::memory_order_relaxed) == before) break;
     }

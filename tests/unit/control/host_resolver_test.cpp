@@ -53,8 +53,15 @@ class Upstream {
     Bytes message;
     sockaddr_in from;
   };
-  Upstream()
-      : udp_(bound_socket(SOCK_DGRAM)), port_(local_port(udp_)), tcp_(bound_socket(SOCK_STREAM, port_)) {}
+  Upstream() {
+    // One port for both: a free one of UDP may be taken in TCP.
+    while (tcp_ < 0) {
+      if (udp_ >= 0) ::close(udp_);
+      udp_ = bound_socket(SOCK_DGRAM);
+      port_ = local_port(udp_);
+      tcp_ = try_bound_socket(SOCK_STREAM, port_);
+    }
+  }
   ~Upstream() {
     ::close(udp_);
     stop_tcp();
@@ -89,9 +96,9 @@ class Upstream {
   std::vector<Peer> connections;
 
  private:
-  int udp_;
-  std::uint16_t port_;
-  int tcp_;
+  int udp_ = -1;
+  std::uint16_t port_ = 0;
+  int tcp_ = -1;
 };
 
 void send_framed(Peer& peer, const Bytes& message) {

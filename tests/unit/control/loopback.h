@@ -65,17 +65,23 @@ inline SocketAddress loopback_address(std::uint16_t port, std::string_view addre
   return {*IpAddress::parse(address), port};
 }
 
-/// A socket bound to 127.0.0.1 at a port of the kernel's choice; a stream socket listens.
-inline int bound_socket(int type, std::uint16_t port = 0) {
+/// A socket bound to 127.0.0.1, or -1 where the port is taken; a stream socket listens.
+inline int try_bound_socket(int type, std::uint16_t port) {
   const int fd = ::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (type == SOCK_STREAM) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const sockaddr_in address = loopback(port);
-  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0)
-      << std::strerror(errno);
-  if (type == SOCK_STREAM) {
-    EXPECT_EQ(::listen(fd, 128), 0);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+      (type != SOCK_STREAM || ::listen(fd, 128) == 0)) {
+    return fd;
   }
+  ::close(fd);
+  return -1;
+}
+/// The same where that must succeed; port 0 is one of the kernel's choice.
+inline int bound_socket(int type, std::uint16_t port = 0) {
+  const int fd = try_bound_socket(type, port);
+  EXPECT_GE(fd, 0) << std::strerror(errno);
   return fd;
 }
 

@@ -65,7 +65,8 @@ class TcpServerTest : public ::testing::Test {
                            ++opened_;
                            if (address.port == 1) return Failure("no such port here");
                            const int fd = bound_socket(SOCK_STREAM, address.port);
-                           if (port_ == 0) port_ = local_port(fd);
+                           last_port_ = local_port(fd);
+                           if (port_ == 0) port_ = last_port_;
                            return fd;
                          },
                          [this](std::uint16_t endpoint, const IpAddress& client) {
@@ -90,12 +91,20 @@ class TcpServerTest : public ::testing::Test {
     return run([&] { return server_->connections() == count; });
   }
   std::uint64_t counter(TcpCounter which) const { return server_->counters()[which]; }
+  static bool connects(std::uint16_t port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    const int result = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    ::close(fd);
+    return result == 0;
+  }
   Peer connect() { return Peer::tcp(port_); }
 
   asio::io_context io_;
   std::optional<TcpServer> server_;
   std::vector<Taken> taken_;
-  std::uint16_t port_ = 0;
+  std::uint16_t port_ = 0;       ///< of the first listener
+  std::uint16_t last_port_ = 0;  ///< of the latest
   int opened_ = 0;
   bool overloaded_ = false;
   std::uint16_t forbidden_ = 0xffff;

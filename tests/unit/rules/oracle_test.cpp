@@ -185,8 +185,7 @@ TEST_P(RuleOracle, TrieAgreesWithPlainList) {
 INSTANTIATE_TEST_SUITE_P(Shapes, RuleOracle,
                          testing::Values(Shape{0, 1, 2, 10}, Shape{1, 2, 200, 8}, Shape{3, 1, 200, 8},
                                          Shape{7, 2, 200, 8}, Shape{8, 2, 200, 8}, Shape{30, 3, 100, 20},
-                                         Shape{100, 3, 40, 50}, Shape{400, 5, 8, 60},
-                                         Shape{2000, 8, 2, 30}));
+                                         Shape{100, 3, 40, 50}, Shape{400, 5, 8, 60}, Shape{2000, 8, 2, 30}));
 INSTANTIATE_TEST_SUITE_P(Collisions, RuleOracle,
                          testing::Values(Shape{1, 2, 50, 8, kBrokenKey}, Shape{5, 2, 50, 8, kBrokenKey},
                                          Shape{30, 3, 10, 10, kBrokenKey}, Shape{80, 4, 2, 20, kBrokenKey}));

@@ -87,7 +87,8 @@ TEST_F(Relay, ids_and_source_ports_are_unpredictable) {
   EXPECT_GT(ports.size(), 190u);
 }
 
-// --- what RFC 5452 section 9.1 has us check ---------------------------------------------------------------------------
+// --- what RFC 5452 section 9.1 has us check
+// ---------------------------------------------------------------------------
 
 TEST_F(Relay, wrong_id_is_dropped_and_the_wait_goes_on) {
   const Sent question = ask_upstream(query("a.corp"));
@@ -187,7 +188,8 @@ TEST_F(Relay, a_million_forgeries_and_the_true_answer_is_delivered) {
   EXPECT_TRUE(rig.turn_for_one().to(kClient));
 }
 
-// --- faults of upstreams ------------------------------------------------------------------------------------------------
+// --- faults of upstreams
+// ------------------------------------------------------------------------------------------------
 
 TEST_F(Relay, silent_target_and_the_other_one_is_tried) {
   const Sent first = ask_upstream(query("a.corp"));
@@ -321,7 +323,8 @@ TEST_F(Relay, client_options_are_sent_again_on_the_second_try) {
   EXPECT_EQ(rig.free_buffers(), before) << "the copy that was held is free again";
 }
 
-// --- misses ---------------------------------------------------------------------------------------------------------------
+// --- misses
+// ---------------------------------------------------------------------------------------------------------------
 
 TEST_F(Relay, miss_is_decided_by_the_control_plane_and_asked_by_the_worker) {
   rig.ask(query("www.example.net", 5));

@@ -1,4 +1,5 @@
-// What the worker does with queries that are wrong, forbidden or answered by a rule: each fault has its counter.
+// What the worker does with queries that are wrong, forbidden or answered by a rule: each fault has its
+// counter.
 #include "tests/unit/stages/worker_rig.h"
 
 namespace shunt::testing {
@@ -29,7 +30,9 @@ TEST_F(Wire, response_in_place_of_a_query_is_dropped) {
   expect_silence(rig, m, QueryDrop::response);
 }
 
-TEST_F(Wire, message_without_a_whole_header_is_dropped) { expect_silence(rig, Bytes(11, 0), QueryDrop::short_header); }
+TEST_F(Wire, message_without_a_whole_header_is_dropped) {
+  expect_silence(rig, Bytes(11, 0), QueryDrop::short_header);
+}
 
 TEST_F(Wire, opcode_other_than_query_is_notimp_with_clean_flags) {
   for (unsigned opcode : {1u, 2u, 4u, 5u, 15u}) {
@@ -86,13 +89,16 @@ TEST_F(Wire, edns_version_above_zero_is_badvers) {
 }
 
 TEST_F(Wire, zone_transfers_and_foreign_classes_are_refused) {
-  for (const std::uint16_t type : {std::uint16_t{251}, std::uint16_t{252}}) expect_error(rig, query("a.corp", 1, type), dns::Rcode::kRefused, Counter::errors_refused);
+  for (const std::uint16_t type : {std::uint16_t{251}, std::uint16_t{252}})
+    expect_error(rig, query("a.corp", 1, type), dns::Rcode::kRefused, Counter::errors_refused);
   Bytes chaos = query("version.bind");
   chaos.back() = 3;
   expect_error(rig, chaos, dns::Rcode::kRefused, Counter::errors_refused);
 }
 
-TEST_F(Wire, any_is_forwarded) { EXPECT_TRUE(ask_upstream(query("a.corp", 1, 255)).to(kTargetA)); }
+TEST_F(Wire, any_is_forwarded) {
+  EXPECT_TRUE(ask_upstream(query("a.corp", 1, 255)).to(kTargetA));
+}
 
 TEST_F(Wire, longest_names_and_strange_octets_go_through) {
   Bytes longest = repeated_labels(3, 63);  // 3 * 64 + 1 = 193
@@ -126,7 +132,8 @@ TEST_F(Wire, a_dot_inside_a_label_is_no_label_boundary) {
   EXPECT_EQ(rig.stats()[Counter::misses], 1u) << "not below corp.";
 }
 
-// --- who may ask ------------------------------------------------------------------------------------------------------------
+// --- who may ask
+// ------------------------------------------------------------------------------------------------------------
 
 TEST_F(Wire, client_outside_the_allow_list_gets_no_answer) {
   rig.ask(query("a.corp"), "10.99.0.1");
@@ -155,7 +162,8 @@ TEST_F(Wire, answer_over_ipv6_comes_back_over_ipv6) {
   EXPECT_TRUE(rig.turn_for_one().to("fd00::2"));
 }
 
-// --- rules --------------------------------------------------------------------------------------------------------------------
+// --- rules
+// --------------------------------------------------------------------------------------------------------------------
 
 TEST_F(Wire, blocked_names) {
   rig.ask(query("x.nx.example"));
@@ -192,11 +200,13 @@ TEST_F(Wire, system_rule_leads_past_a_shorter_forward_rule) {
   EXPECT_EQ(rig.stats()[Counter::misses], 1u);
 }
 
-// --- limits -------------------------------------------------------------------------------------------------------------------
+// --- limits
+// -------------------------------------------------------------------------------------------------------------------
 
 TEST(Limits, client_over_its_own_limit_is_dropped_and_others_are_not) {
   Rig rig({.per_client = 3});
-  for (unsigned i = 0; i < 5; ++i) rig.ask(query("n" + std::to_string(i) + ".corp"));
+  for (unsigned i = 0; i < 5; ++i)
+    rig.ask(query("n" + std::to_string(i) + ".corp"));
   rig.turn();
   EXPECT_EQ(rig.sent().size(), 3u);
   EXPECT_EQ(rig.stats().query_drops[QueryDrop::client_limit], 2u);
@@ -219,7 +229,8 @@ TEST(Limits, upstream_over_its_limit_gives_servfail_with_extended_error_23) {
 TEST(Limits, pending_table_full_gives_servfail_and_every_buffer_comes_back) {
   Rig rig({.pending = 16});
   const unsigned before = rig.free_buffers();
-  for (unsigned i = 0; i < 40; ++i) rig.ask(query("n" + std::to_string(i) + ".corp"));
+  for (unsigned i = 0; i < 40; ++i)
+    rig.ask(query("n" + std::to_string(i) + ".corp"));
   rig.turn();
   EXPECT_EQ(rig.sent().size(), 40u);
   EXPECT_EQ(rig.stats()[Counter::pending_full], 24u);
@@ -231,7 +242,8 @@ TEST(Limits, pending_table_full_gives_servfail_and_every_buffer_comes_back) {
   rig.check_laws();
 }
 
-// --- several workers ------------------------------------------------------------------------------------------------------------
+// --- several workers
+// ------------------------------------------------------------------------------------------------------------
 
 TEST(Handover, answer_at_the_wrong_worker_is_handed_over) {
   Rig rig({.workers = 2});

@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "dataplane/eal.h"
-#include "dataplane/stages/stages.h"
 #include "dataplane/net/adjacency.h"
+#include "dataplane/stages/stages.h"
 
 namespace shunt::testing {
 namespace {
@@ -31,8 +31,12 @@ rte_mempool* pool() {
   return made;
 }
 
-IpAddress address(std::string_view text) { return *IpAddress::parse(text); }
-dns::Name name(std::string_view text) { return *dns::parse_name(text); }
+IpAddress address(std::string_view text) {
+  return *IpAddress::parse(text);
+}
+dns::Name name(std::string_view text) {
+  return *dns::parse_name(text);
+}
 
 std::shared_ptr<const rules::RuleSet> test_rules() {
   rules::RuleSetBuilder b(dns::HashKey{});
@@ -105,8 +109,10 @@ Rig::Rig(const RigOptions& options) {
   const std::string number = std::to_string(instances_++);
   for (unsigned i = 0; i < options.workers; ++i) {
     const std::string suffix = number + "-" + std::to_string(i);
-    receive_rings_.push_back(rte_ring_create(("rx" + suffix).c_str(), kRing, 0, RING_F_SP_ENQ | RING_F_SC_DEQ));
-    transmit_rings_.push_back(rte_ring_create(("tx" + suffix).c_str(), kRing, 0, RING_F_SP_ENQ | RING_F_SC_DEQ));
+    receive_rings_.push_back(
+        rte_ring_create(("rx" + suffix).c_str(), kRing, 0, RING_F_SP_ENQ | RING_F_SC_DEQ));
+    transmit_rings_.push_back(
+        rte_ring_create(("tx" + suffix).c_str(), kRing, 0, RING_F_SP_ENQ | RING_F_SC_DEQ));
   }
   const int made = rte_eth_from_rings(("rig" + number).c_str(), receive_rings_.data(), options.workers,
                                       transmit_rings_.data(), options.workers, 0);
@@ -132,7 +138,8 @@ Rig::Rig(const RigOptions& options) {
     memory_.emplace_back(options.cache + kCacheLine);
     memory_.emplace_back(state::Pending::memory_octets(options.pending) + kCacheLine);
     const auto aligned = [](std::vector<std::byte>& m) {
-      const std::size_t skip = (kCacheLine - reinterpret_cast<std::uintptr_t>(m.data()) % kCacheLine) % kCacheLine;
+      const std::size_t skip =
+          (kCacheLine - reinterpret_cast<std::uintptr_t>(m.data()) % kCacheLine) % kCacheLine;
       return std::span<std::byte>(m).subspan(skip, m.size() - kCacheLine);
     };
     WorkerOptions w;
@@ -159,13 +166,15 @@ Rig::Rig(const RigOptions& options) {
 
 Rig::~Rig() {
   workers_.clear();
-  for (Rings& r : rings_) r.destroy();
+  for (Rings& r : rings_)
+    r.destroy();
   rte_eth_dev_stop(ethdev_);
   rte_eth_dev_close(ethdev_);
   for (const auto& rings : {receive_rings_, transmit_rings_}) {
     for (rte_ring* ring : rings) {
       void* p = nullptr;
-      while (rte_ring_dequeue(ring, &p) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(p));
+      while (rte_ring_dequeue(ring, &p) == 0)
+        rte_pktmbuf_free(static_cast<rte_mbuf*>(p));
       rte_ring_free(ring);
     }
   }
@@ -177,13 +186,17 @@ void Rig::make_snapshot(const RigOptions& options) {
   s.generation = 1;
   s.queries_per_client = options.per_client;
   s.queries_per_upstream = options.per_upstream;
-  const std::pair<Prefix, std::uint32_t> clients[] = {{*Prefix::parse("10.0.0.0/24"), 0}, {*Prefix::parse("fd00::/64"), 0}};
+  const std::pair<Prefix, std::uint32_t> clients[] = {{*Prefix::parse("10.0.0.0/24"), 0},
+                                                      {*Prefix::parse("fd00::/64"), 0}};
   s.clients = net::PrefixTable(clients);
-  const std::pair<Prefix, std::uint32_t> allowed[] = {{*Prefix::parse("10.0.0.0/16"), 1}, {*Prefix::parse("fd00::/64"), 1}};
+  const std::pair<Prefix, std::uint32_t> allowed[] = {{*Prefix::parse("10.0.0.0/16"), 1},
+                                                      {*Prefix::parse("fd00::/64"), 1}};
   state::Endpoint endpoint;
   endpoint.allow = net::PrefixTable(allowed);
   s.endpoints.push_back(std::move(endpoint));
-  const net::LocalAddress local[] = {{address(kEndpoint), 0, false}, {address("fd00::1"), 0, false}, {address(kOutbound), net::LocalAddress::kNoEndpoint, true}};
+  const net::LocalAddress local[] = {{address(kEndpoint), 0, false},
+                                     {address("fd00::1"), 0, false},
+                                     {address(kOutbound), net::LocalAddress::kNoEndpoint, true}};
   s.local.emplace_back(local);
   const auto set = test_rules();
   s.keep.push_back(set);
@@ -254,9 +267,11 @@ void Rig::turn(unsigned ms) {
   // Until nothing is left to do: a burst is bounded, what a test puts in may not be.
   for (bool busy = true; busy;) {
     busy = false;
-    for (auto& w : workers_) busy |= w->turn(now_);
+    for (auto& w : workers_)
+      busy |= w->turn(now_);
   }
-  for (auto& w : workers_) flush(w->context());
+  for (auto& w : workers_)
+    flush(w->context());
 }
 
 std::vector<Sent> Rig::sent() {
@@ -272,8 +287,10 @@ std::vector<Sent> Rig::sent() {
       // What we send must itself be valid in every checksum and length: seen from the other side.
       FrameDrop why{};
       net::FrameRules other{kPeer, 0};
-      EXPECT_EQ(net::parse_frame(s.octets, other, {}, s.frame, why), net::FrameKind::kUdp) << kFrameDropText[static_cast<unsigned>(why)].name;
-      s.dns.assign(s.octets.begin() + s.frame.payload_offset, s.octets.begin() + s.frame.payload_offset + s.frame.payload_length);
+      EXPECT_EQ(net::parse_frame(s.octets, other, {}, s.frame, why), net::FrameKind::kUdp)
+          << kFrameDropText[static_cast<unsigned>(why)].name;
+      s.dns.assign(s.octets.begin() + s.frame.payload_offset,
+                   s.octets.begin() + s.frame.payload_offset + s.frame.payload_length);
       all.push_back(std::move(s));
     }
   }
@@ -292,14 +309,17 @@ Sent Rig::turn_for_one() {
   return all.front();
 }
 
-unsigned Rig::free_buffers() const { return rte_mempool_avail_count(pool()); }
+unsigned Rig::free_buffers() const {
+  return rte_mempool_avail_count(pool());
+}
 
 void Rig::check_laws() {
   for (auto& w : workers_) {
     w->publish_stats();
     const Stats s = w->stats();
-    EXPECT_EQ(s[Counter::frames_received], s[Counter::queries_udp] + s[Counter::answers] + s[Counter::to_mirror] +
-                                               s[Counter::handed_over] + s.frame_drops.sum());
+    EXPECT_EQ(s[Counter::frames_received], s[Counter::queries_udp] + s[Counter::answers] +
+                                               s[Counter::to_mirror] + s[Counter::handed_over] +
+                                               s.frame_drops.sum());
     EXPECT_EQ(s[Counter::queries_udp] + s[Counter::queries_stream],
               s[Counter::answered_cache] + s[Counter::answered_rule] + s[Counter::answered_upstream] +
                   s[Counter::answered_default] + s[Counter::answered_zone] + s[Counter::answered_error] +

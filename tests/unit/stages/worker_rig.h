@@ -1,5 +1,5 @@
-// A whole worker without a network: its port is a pair of DPDK rings, its clock and seed are the test's, and it is driven
-// one turn at a time. Every test ends with both laws of the counters checked (stats.def).
+// A whole worker without a network: its port is a pair of DPDK rings, its clock and seed are the test's, and
+// it is driven one turn at a time. Every test ends with both laws of the counters checked (stats.def).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -25,8 +25,8 @@ inline constexpr std::string_view kTargetA = "10.9.0.1", kTargetB = "10.9.0.2";
 /// What the worker sent, taken apart.
 struct Sent {
   net::FrameView frame;
-  Bytes octets;   ///< the frame
-  Bytes dns;      ///< its DNS message
+  Bytes octets;  ///< the frame
+  Bytes dns;     ///< its DNS message
 
   std::uint16_t id() const { return load_be16(dns.data()); }
   std::uint16_t flags() const { return load_be16(dns.data() + 2); }
@@ -35,7 +35,8 @@ struct Sent {
 };
 
 /// A query as a client sends it.
-Bytes query(std::string_view name, std::uint16_t id = 1, std::uint16_t type = 1, int edns_size = 0, bool dnssec_ok = false);
+Bytes query(std::string_view name, std::uint16_t id = 1, std::uint16_t type = 1, int edns_size = 0,
+            bool dnssec_ok = false);
 /// An upstream's answer to a question it received: one A record for each address, OPT like the question's.
 Bytes answer_to(const Bytes& question, unsigned records = 1, std::uint32_t ttl = 300);
 /// The same with records cut off and TC set.
