@@ -71,7 +71,7 @@ MISTAKES = {
     "gateway in no network of the port": ('gateways = ["10.53.0.1"]', 'gateways = [§"10.54.0.1"]', ["10.54.0.1"]),
     "missing rule file": ('list = [\n  "onprem.corp forward corp-dns",\n]', 'file = §"none.rules"', ["none.rules"]),
     "bad size": ('[[port]]', '[dataplane]\nmemory = §"512MB!"\n[[port]]', ["512MB!"]),
-    "worker on the control core": ('[[port]]', '[dataplane]\nworkers = [2]\ncontrol_core = §2\n[[port]]', ["core 2"]),
+    "core twice": ('[[port]]', '[dataplane]\nworkers = [2, §2]\n[[port]]', ["core 2"]),
     "pending no power of two": ('[[port]]', '[dataplane]\npending = §1000\n[[port]]', ["1000", "1024"]),
     "syntax": ('clients = ["10.1.0.0/16"]', 'clients = ["10.1.0.0/16"', []),
     "key twice": ('device = "net_af_packet0,iface=eth1"', 'device = "net_af_packet0,iface=eth1"\ndevice = §"net_tap0"', ["device"]),
