@@ -313,6 +313,49 @@ default = "internet"
   EXPECT_THAT(missing.err, HasSubstr("missing.toml"));
 }
 
+TEST(Ctl, ExplainsFromAFileWithoutADaemon) {
+  const TemporaryFolder folder;
+  const std::string file = folder / "shunt.toml";
+  std::ofstream(file) << R"(
+[[port]]
+name = "lan"
+device = "net_null0"
+addresses = ["10.53.0.53/24"]
+[[inbound]]
+name = "in"
+addresses = ["10.53.0.53"]
+allow = ["10.0.0.0/8"]
+[[upstream]]
+name = "corp-dns"
+targets = ["192.0.2.1"]
+[[rules]]
+name = "corp"
+list = ["onprem.corp forward corp-dns", "=www.onprem.corp block nxdomain"]
+[[network]]
+name = "prod"
+clients = ["10.0.0.0/8"]
+rules = ["corp"]
+)";
+  const auto explain = [&](const std::string& name) {
+    return shuntctl({"explain", name, "--client", "10.1.2.3", "--config", file});
+  };
+  const Outcome forwarded = explain("Server1.onprem.corp");
+  EXPECT_EQ(forwarded.code, 0) << forwarded.err;
+  EXPECT_THAT(forwarded.out, HasSubstr("  network   prod\n"));
+  EXPECT_THAT(forwarded.out, HasSubstr("  rule      onprem.corp forward corp-dns (corp, " + file + ":"));
+  EXPECT_THAT(forwarded.out, HasSubstr("  upstream  corp-dns\n"));
+  EXPECT_THAT(forwarded.out, HasSubstr("192.0.2.1"));
+  const Outcome blocked = explain("www.onprem.corp");
+  EXPECT_THAT(blocked.out, HasSubstr("  rule      =www.onprem.corp block nxdomain (corp, "));
+  EXPECT_THAT(blocked.out, HasSubstr("  lost      onprem.corp forward corp-dns (corp, "));
+  EXPECT_EQ(explain("not..a name").code, 1);
+
+  std::ofstream(file) << "[nonsense]\n";
+  const Outcome wrong = explain("onprem.corp");
+  EXPECT_EQ(wrong.code, 78);
+  EXPECT_THAT(wrong.err, HasSubstr(file + ":1:"));
+}
+
 TEST(Table, AlignsByCharactersAndHidesControls) {
   Table table({"NAME", ">N"});
   EXPECT_TRUE(table.empty());
