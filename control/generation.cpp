@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <unordered_map>
 
 namespace shunt::control {
@@ -142,6 +143,9 @@ class SnapshotMaker {
     }
     snapshot_->keep.push_back(generation_.builtin);
     std::vector<std::pair<Prefix, std::uint32_t>> clients;
+    // Networks whose names all lead to the same origins share the answers that are known to be right for one.
+    using Routes = std::tuple<decltype(state::Network::sets), const rules::RuleSet*, std::uint32_t>;
+    std::map<Routes, state::Routing> routings;
     for (const conf::Network& from : config_.networks) {
       const auto index = static_cast<std::uint32_t>(snapshot_->networks.size());
       for (const Prefix& prefix : from.clients)
@@ -151,6 +155,9 @@ class SnapshotMaker {
         to.sets[to.set_count++] = by_name.at(name)->set.get();
       if (from.autodefined) to.builtin = generation_.builtin.get();
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
+      auto& routing = routings[{to.sets, to.builtin, to.default_upstream}];
+      if (routing == state::kNoRouting) routing = registry_.next_routing();
+      to.routing = routing;
       to.name = from.name;
       snapshot_->networks.push_back(std::move(to));
     }

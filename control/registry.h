@@ -25,6 +25,13 @@ class Registry {
   /// whatever the name.
   state::Origin origin(const conf::Upstream& upstream, const std::vector<IpAddress>& sources);
 
+  /// A number that no network's routing had before. They come round after 2^32, which is more reloads of a
+  /// thousand networks than one a second for a month; a cached answer remembers one for its lifetime at most.
+  state::Routing next_routing() {
+    if (++last_routing_ == state::kNoRouting) ++last_routing_;
+    return last_routing_;
+  }
+
   /// The entry of a target in the health array. Targets are told apart by upstream name and address. An entry
   /// is given to another target when no generation of the last two named its own.
   Result<std::uint32_t> target(std::uint64_t generation, const std::string& upstream,
@@ -40,6 +47,7 @@ class Registry {
   std::map<std::string, std::uint32_t> handles_;
   std::map<OriginKey, state::Origin> origins_;
   state::Origin next_origin_ = 1;
+  state::Routing last_routing_ = state::kNoRouting;
   std::map<std::pair<std::string, SocketAddress>, TargetEntry> targets_;
   std::uint32_t next_target_ = 0;
 };

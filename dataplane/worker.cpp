@@ -34,6 +34,8 @@ void Worker::run_queries() {
   Burst& burst = *burst_;
   if (burst.live == 0) return;
   parse(context_, burst);
+  answer_routed(context_, burst);
+  if (burst.live == 0) return;
   match(context_, burst);
   answer_from_cache(context_, burst);
   forward(context_, burst);

@@ -25,6 +25,10 @@ inline void store_be32(std::uint8_t* p, std::uint32_t v) {
   v = __builtin_bswap32(v);
   std::memcpy(p, &v, sizeof v);
 }
+inline void store_be64(std::uint8_t* p, std::uint64_t v) {
+  v = __builtin_bswap64(v);
+  std::memcpy(p, &v, sizeof v);
+}
 inline std::uint64_t load_le64(const std::uint8_t* p) {
   static_assert(std::endian::native == std::endian::little);
   std::uint64_t v;

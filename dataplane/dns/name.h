@@ -1,8 +1,9 @@
 // Names in wire format: checked, lower-cased, hashed label by label from the top.
 //
 // The hash chain gives every suffix of a name its own 64-bit hash: the rule lookup's keys are the hashes of
-// the suffixes, and the hash of the whole name is the cache's. Hashes are seeded once at start, so that a
-// client can't choose names that collide; they pick candidates and never prove equality.
+// the suffixes. The cache has a hash of the whole name for itself, which is cheaper than a chain and comes
+// first. Hashes are seeded once at start, so that a client can't choose names that collide; they pick
+// candidates and never prove equality.
 #pragma once
 
 #include <array>
@@ -60,6 +61,23 @@ inline std::uint64_t extend_hash(const HashKey& key, std::uint64_t parent, const
     if (left <= 16) return h;
     left -= 16;
     label += 16;
+  }
+}
+
+/// Hash of a whole name of `length` octets, lower case; kNameBuffer octets are readable. Takes sixteen octets
+/// a step and asks for no label's start: for the cache, which is looked up before any suffix is.
+inline std::uint64_t hash_name(const HashKey& key, const std::uint8_t* name, std::size_t length) {
+  std::uint64_t h = key.b;
+  for (;; name += 16, length -= 16) {
+    std::uint64_t x = load_le64(name), y = load_le64(name + 8);
+    if (length <= 16) {
+      // Octets behind the name are shifted out. A length of 0 never occurs: the root has its octet.
+      const unsigned over = 8 * static_cast<unsigned>(16 - length);
+      x = length < 8 ? x << (over - 64) : x;
+      y = length <= 8 ? 0 : y << over;
+      return mix(x ^ key.a ^ h, y ^ key.b ^ (h << 32 | h >> 32));
+    }
+    h = mix(x ^ key.a ^ h, y ^ key.b ^ (h << 32 | h >> 32));
   }
 }
 

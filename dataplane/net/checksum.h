@@ -86,8 +86,14 @@ inline std::uint16_t fold(Sum sum) {
 }
 
 /// A 16-bit value in host order, as it counts in a sum.
-inline Sum word(std::uint16_t host_order) {
+constexpr Sum word(std::uint16_t host_order) {
   return __builtin_bswap16(host_order);
+}
+
+/// The sum of octets that begin at `offset` of what is summed, from their sum as if they began at an even
+/// one: RFC 1071 section 2(B), an odd place swaps the two octets.
+inline Sum at_offset(Sum sum, std::size_t offset) {
+  return (offset & 1) == 0 ? sum : __builtin_bswap16(fold(sum));
 }
 
 /// The checksum field's value for a sum: its complement; for UDP 0 is sent as 0xffff.

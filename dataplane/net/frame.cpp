@@ -1,5 +1,7 @@
 #include "dataplane/net/frame.h"
 
+#include <cstring>
+
 #include "dataplane/base/bytes.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/headers.h"
@@ -71,11 +73,9 @@ FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum addresses,
   if (view.source_port == 0 || view.destination_port == 0) return drop(FrameDrop::udp_port_zero);
   view.payload_offset = static_cast<std::uint16_t>(l4 + kUdpSize - frame.data());
   view.payload_length = static_cast<std::uint16_t>(datagram - kUdpSize);
-  if (load_be16(l4 + 6) == 0) {
-    if (!view.v4) return drop(FrameDrop::udp_checksum);
-    view.udp_checksum_absent = true;
-    return FrameKind::kUdp;
-  }
+  view.addresses_sum = addresses;
+  std::memcpy(&view.udp_checksum, l4 + 6, 2);
+  if (view.udp_checksum == 0) return view.v4 ? FrameKind::kUdp : drop(FrameDrop::udp_checksum);
   if (!known.l4_good) {
     const Sum sum = add_octets(addresses + word(kProtocolUdp) + word(datagram), l4, datagram);
     if (fold(sum) != 0xffff) return drop(FrameDrop::udp_checksum);
@@ -230,7 +230,7 @@ std::uint64_t mac_as_loaded(const MacAddress& mac) {
 
 FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rules, ChecksumsKnown known,
                       FrameView& view, FrameDrop& reason) {
-  view = FrameView{};
+  view.v4 = view.broadcast = false;
   const Parser parser{frame, known, view, reason};
   if (frame.size() < kEthernetSize) return parser.drop(FrameDrop::runt);
   const std::uint8_t* const octets = frame.data();

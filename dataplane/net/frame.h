@@ -10,6 +10,7 @@
 
 #include "dataplane/base/address.h"
 #include "dataplane/base/stats.h"
+#include "dataplane/net/checksum.h"
 
 namespace shunt::net {
 
@@ -35,9 +36,12 @@ struct FrameView {
   std::uint16_t l3_length = 0;                          ///< IP header with its options
   std::uint16_t payload_offset = 0;                     ///< UDP: of the DNS message
   std::uint16_t payload_length = 0;  ///< UDP: by the UDP header, not by the frame, which may be padded
+  /// UDP: as it stands in the frame, verified; 0: the sender made none (IPv4 only). An answer's checksum is
+  /// this one, patched.
+  std::uint16_t udp_checksum = 0;
   bool v4 = false;
-  bool udp_checksum_absent = false;  ///< IPv4 with checksum 0
-  bool broadcast = false;            ///< to a group MAC address
+  bool broadcast = false;  ///< to a group MAC address
+  Sum addresses_sum = 0;   ///< UDP: of source and destination
 };
 
 /// What the port has verified already.
@@ -46,13 +50,13 @@ struct ChecksumsKnown {
   bool l4_good = false;
 };
 
-/// Parses and validates `frame`. Fills `view` as far as the kind tells; on kDrop, `reason` says why. Checks,
-/// in this order: length; destination MAC (ours, or group); source MAC not ours; VLAN; EtherType; IP header
-/// and lengths (total length within the frame); IPv4 header checksum; fragments; options and extension
-/// headers; source address (see ip_source in stats.def; ours is the caller's to check); for UDP: length,
-/// ports, checksum over the datagram (RFC 768, RFC 8200 section 8.1). TCP and ICMP checksums are left to the
-/// kernel. Destination addresses are the caller's to check, but for multicast: group frames are kNeighbour or
-/// kKernel, or dropped where UDP.
+/// Parses and validates `frame`. Fills `view` as far as the kind tells, the rest is void; on kDrop, `reason`
+/// says why. Checks, in this order: length; destination MAC (ours, or group); source MAC not ours; VLAN;
+/// EtherType; IP header and lengths (total length within the frame); IPv4 header checksum; fragments; options
+/// and extension headers; source address (see ip_source in stats.def; ours is the caller's to check); for
+/// UDP: length, ports, checksum over the datagram (RFC 768, RFC 8200 section 8.1). TCP and ICMP checksums are
+/// left to the kernel. Destination addresses are the caller's to check, but for multicast: group frames are
+/// kNeighbour or kKernel, or dropped where UDP.
 FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rules, ChecksumsKnown known,
                       FrameView& view, FrameDrop& reason);
 

@@ -4,6 +4,7 @@
 #include <rte_ip.h>
 #include <rte_udp.h>
 
+#include <bit>
 #include <cstring>
 
 #include "dataplane/net/adjacency.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::uint8_t kUdpProtocol = 17;
 constexpr std::size_t kUdpHeader = 8;
+constexpr std::size_t kIpv4Header = 20;
 
 void finish_udp(std::uint8_t* udp, std::size_t udp_length, net::Sum pseudo) {
   store_be16(udp + 4, static_cast<std::uint16_t>(udp_length));
@@ -44,37 +46,74 @@ void write_ipv6(std::uint8_t* ip, std::size_t payload_length) {
   ip[7] = 64;
 }
 
-template <std::size_t N>
-void swap_octets(std::uint8_t* a, std::uint8_t* b) {
-  std::array<std::uint8_t, N> t;
-  std::memcpy(t.data(), a, N);
-  std::memcpy(a, b, N);
-  std::memcpy(b, t.data(), N);
-}
-
 void set_length(rte_mbuf* packet, std::size_t length) {
   packet->data_len = static_cast<std::uint16_t>(length);
   packet->pkt_len = static_cast<std::uint32_t>(length);
   packet->ol_flags = 0;
 }
 
+// IPv4 and IPv6 headers of the query, turned round, of a UDP datagram of that length: in few stores of eight
+// octets or more, with nothing read back.
+void reflect_ipv4(std::uint8_t* ip, net::Sum addresses, std::size_t udp_length) {
+  constexpr std::uint64_t kHead = 0x4500'0000'0000'4000;  // version, length to come; id 0, DF
+  constexpr net::Sum kHeadSum = net::word(0x4500) + net::word(0x4000) + net::word(64 << 8 | kUdpProtocol);
+  const std::uint64_t total = kIpv4Header + udp_length;
+  const std::uint16_t checksum =
+      net::finish(addresses + kHeadSum + net::word(static_cast<std::uint16_t>(total)));
+  std::uint64_t pair;
+  std::memcpy(&pair, ip + 12, sizeof pair);
+  store_be64(ip, kHead | total << 32);
+  store_be16(ip + 8, 64 << 8 | kUdpProtocol);
+  std::memcpy(ip + 10, &checksum, 2);
+  pair = std::rotl(pair, 32);
+  std::memcpy(ip + 12, &pair, sizeof pair);
+}
+
+void reflect_ipv6(std::uint8_t* ip, std::size_t udp_length) {
+  std::array<std::uint8_t, 16> source, destination;
+  std::memcpy(source.data(), ip + 8, 16);
+  std::memcpy(destination.data(), ip + 24, 16);
+  store_be64(ip, std::uint64_t{0x60000000} << 32 | std::uint64_t{udp_length} << 16 | kUdpProtocol << 8 | 64);
+  std::memcpy(ip + 8, destination.data(), 16);
+  std::memcpy(ip + 24, source.data(), 16);
+}
+
+// The checksum of the answer to `q` from that of the query: what is the same in both need not be read again
+// (RFC 1624, in the form of a sum and its parts).
+std::uint16_t patched_checksum(const Query& q, std::size_t length, net::Sum tail) {
+  constexpr net::Sum kZero = net::Sum{0xffff} << 40;  // keeps the difference positive
+  const std::uint64_t first = load_le64(q.wire);
+  std::uint32_t last;
+  std::memcpy(&last, q.wire + 8, sizeof last);
+  const net::Sum header = (first & 0xffffffff) + (first >> 32) + last;
+  const net::Sum before = q.replaced_sum + 2 * net::word(static_cast<std::uint16_t>(kUdpHeader + q.length));
+  const net::Sum after = header + net::at_offset(tail, q.question.end) +
+                         2 * net::word(static_cast<std::uint16_t>(kUdpHeader + length));
+  return net::finish_udp(kZero + static_cast<std::uint16_t>(~q.frame.udp_checksum) + after - before);
+}
+
 // The query's own headers, turned round: to the MAC, address and port it came from.
-void reflect(Query& q, const MacAddress& mac, std::size_t length) {
-  std::uint8_t* frame = rte_pktmbuf_mtod(q.packet, std::uint8_t*);
-  std::uint8_t* ip = frame + q.frame.l2_length;
-  std::uint8_t* udp = ip + q.frame.l3_length;
+void reflect(Query& q, const MacAddress& mac, std::size_t length, net::Sum tail) {
+  std::uint8_t* const frame = rte_pktmbuf_mtod(q.packet, std::uint8_t*);
+  std::uint8_t* const ip = frame + q.frame.l2_length;
+  std::uint8_t* const udp = ip + q.frame.l3_length;
   const std::size_t udp_length = kUdpHeader + length;
-  std::memcpy(frame, frame + 6, 6);
+  const std::uint64_t source_mac = load_le64(frame + 6);
+  std::memcpy(frame, &source_mac, 8);
   std::memcpy(frame + 6, mac.octets.data(), 6);
   if (q.frame.v4) {
-    swap_octets<4>(ip + 12, ip + 16);
-    write_ipv4(ip, q.frame.l3_length + udp_length);
+    reflect_ipv4(ip, q.frame.addresses_sum, udp_length);
   } else {
-    swap_octets<16>(ip + 8, ip + 24);
-    write_ipv6(ip, udp_length);
+    reflect_ipv6(ip, udp_length);
   }
-  swap_octets<2>(udp, udp + 2);
-  finish_udp(udp, udp_length, net::pseudo_sum(q.frame.source, q.frame.destination, q.frame.v4, kUdpProtocol));
+  store_be32(udp, std::uint32_t{q.frame.destination_port} << 16 | q.frame.source_port);
+  if (q.frame.udp_checksum != 0) [[likely]] {
+    const std::uint16_t checksum = patched_checksum(q, length, tail);
+    store_be16(udp + 4, static_cast<std::uint16_t>(udp_length));
+    std::memcpy(udp + 6, &checksum, 2);
+  } else {
+    finish_udp(udp, udp_length, q.frame.addresses_sum + net::word(kUdpProtocol));
+  }
   set_length(q.packet, static_cast<std::size_t>(q.wire - frame) + length);
 }
 
@@ -117,11 +156,11 @@ void count_error(Stats& stats, dns::Rcode rcode) {
   }
 }
 
-void send_answer(Context& context, Query& query, std::size_t length, Counter counted) {
+void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted) {
   if (query.transport != state::Transport::kUdp) {
     return send_to_control(context, query.packet, query.wire, length, query.ticket, true, counted, nullptr);
   }
-  reflect(query, context.ports[query.port].rules.mac, length);
+  reflect(query, context.ports[query.port].rules.mac, length, tail);
   ++context.stats[counted];
   transmit(context, query.port, query.packet, counted);
 }
@@ -130,7 +169,8 @@ void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, 
   dns::ReplyFields f = fields;
   f.stream = query.transport != state::Transport::kUdp;
   const std::size_t length = dns::make_reply(query.wire, query.room, query.question, f);
-  send_answer(context, query, length, counted);
+  const std::size_t end = query.question.end;
+  send_answer(context, query, length, net::add_octets(0, query.wire + end, length - end), counted);
 }
 
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error) {

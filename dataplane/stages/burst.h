@@ -13,23 +13,26 @@
 namespace shunt {
 
 /// One query, whatever brought it. Reused from burst to burst: nothing is cleared that a stage doesn't need
-/// clear.
-struct Query {
+/// clear. What every query needs comes first.
+struct alignas(kCacheLine) Query {
   rte_mbuf* packet;    ///< owned by the burst until a stage takes it
   std::uint8_t* wire;  ///< the DNS message, inside `packet`
   std::uint16_t length;
   std::uint16_t room;  ///< octets writable at `wire`
-  std::uint8_t port;   ///< UDP: index of the port it came from
-  state::Transport transport;
   std::uint16_t endpoint;
+  std::uint8_t port;  ///< UDP: index of the port it came from
+  state::Transport transport;
   std::uint32_t network;
-  std::uint64_t ticket;
+  state::Cache::Place place;  ///< where its answer may be cached
+  state::CacheKey key;
   net::FrameView frame;  ///< UDP: where the headers are; streams: the client's address and port only
+  /// Of the octets that an answer replaces: the DNS header, and what lies behind the question.
+  net::Sum replaced_sum;
   dns::Question question;
+  std::uint64_t ticket;
   rules::Match match;
   const rules::RuleSet* set;        ///< that `match` is from; null: a miss
   const state::Upstream* upstream;  ///< who is to answer
-  state::CacheKey key;
 };
 
 /// A frame that an upstream sent, to one of our source ports.

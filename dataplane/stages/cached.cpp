@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "dataplane/net/checksum.h"
 #include "dataplane/stages/stages.h"
 
 namespace shunt {
@@ -12,59 +15,92 @@ std::uint16_t answer_flags(const dns::Question& q, std::uint16_t stored) {
   return flags;
 }
 
+// An answer's octets behind the question.
+struct Tail {
+  std::size_t length = 0;
+  net::Sum sum = 0;  ///< as if they began at an even offset
+
+  void add(std::size_t octets, net::Sum of_them) {
+    sum += net::at_offset(of_them, length);
+    length += octets;
+  }
+};
+
 // Finishes the answer behind the client's own question, which stays as it is, its case included.
-std::size_t write_hit(Query& q, const state::CacheHit& hit) {
+Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   const dns::Question& question = q.question;
   const bool servfail = (hit.flags & dns::kRcodeMask) == static_cast<std::uint16_t>(dns::Rcode::kServFail);
   const std::size_t opt =
       !question.edns.present ? 0 : dns::kOptSize + (servfail ? dns::kExtendedErrorSize : 0);
-  const std::size_t limit = q.transport == state::Transport::kUdp ? dns::client_limit(question.edns) : q.room;
-  std::uint16_t flags = answer_flags(question, hit.flags);
-  std::size_t length = question.end;
-  dns::Header header{question.id, flags, 1, hit.ancount, hit.nscount, hit.arcount};
-  if (length + hit.body_length + opt <= std::min<std::size_t>(limit, q.room)) {
-    state::copy_aged(hit, q.wire + length);
-    length += hit.body_length;
+  const std::size_t udp_limit = dns::client_limit(question.edns);
+  const std::size_t limit = q.transport == state::Transport::kUdp && udp_limit < q.room ? udp_limit : q.room;
+  dns::Header header{question.id, answer_flags(question, hit.flags), 1, hit.ancount, hit.nscount,
+                     hit.arcount};
+  Tail tail;
+  if (question.end + hit.body_length + opt <= limit) [[likely]] {
+    state::copy_aged(hit, q.wire + question.end, q.room - question.end);
+    tail.add(hit.body_length, state::aged_sum(hit));
   } else {
-    header = {question.id, static_cast<std::uint16_t>(flags | dns::kTc), 1, 0, 0, 0};
+    header.flags |= dns::kTc;
+    header.ancount = header.nscount = header.arcount = 0;
+    ++context.stats[Counter::truncated];
   }
   if (opt != 0) {
     ++header.arcount;
-    length += dns::write_opt(
-        q.wire + length, {.udp_size = kEdnsSize,
-                          .dnssec_ok = question.edns.dnssec_ok,
-                          .extended_rcode = hit.extended_rcode,
-                          .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone});
+    std::uint8_t* const record = q.wire + question.end + tail.length;
+    dns::write_opt(record,
+                   {.udp_size = kEdnsSize,
+                    .dnssec_ok = question.edns.dnssec_ok,
+                    .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone});
+    tail.add(opt, net::add_octets(0, record, opt));
   }
   dns::store_header(q.wire, header);
-  return length;
+  return tail;
 }
 
-}  // namespace
+void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
+  const Tail tail = write_hit(context, q, hit);
+  send_answer(context, q, q.question.end + tail.length, tail.sum, Counter::answered_cache);
+}
 
-void answer_from_cache(Context& context, Burst& burst) {
-  for (unsigned n = 0; n < burst.live; ++n)
-    context.cache.prefetch_bucket(burst.query[burst.alive[n]].key.hash);
-  for (unsigned n = 0; n < burst.live; ++n)
-    context.cache.prefetch_entry(burst.query[burst.alive[n]].key.hash);
-  const std::uint32_t now = context.now.seconds();
+// Sends what `find` finds for the live queries; the others stay alive.
+template <typename Find>
+void answer(Context& context, Burst& burst, Find find) {
   unsigned live = 0;
   for (unsigned n = 0; n < burst.live; ++n) {
     const std::uint8_t i = burst.alive[n];
     Query& q = burst.query[i];
     state::CacheHit hit;
     // A question with a client subnet or options unknown to us has an answer of its own.
-    if (!q.question.edns.foreign_options && context.cache.find(q.key, now, hit)) {
-      ++context.stats[Counter::cache_hits];
-      const std::size_t length = write_hit(q, hit);
-      if ((load_be16(q.wire + dns::kFlagsOffset) & dns::kTc) != 0) ++context.stats[Counter::truncated];
-      send_answer(context, q, length, Counter::answered_cache);
+    if (!q.question.edns.foreign_options && find(q, hit)) {
+      send_hit(context, q, hit);
       continue;
     }
-    ++context.stats[Counter::cache_misses];
     burst.alive[live++] = i;
   }
+  context.stats[Counter::cache_hits] += burst.live - live;
   burst.live = live;
+}
+
+}  // namespace
+
+void answer_routed(Context& context, Burst& burst) {
+  for (unsigned n = 0; n < burst.live; ++n) {
+    Query& q = burst.query[burst.alive[n]];
+    q.place = context.cache.prefetch_entry(q.key.hash);
+  }
+  const std::uint32_t now = context.now.seconds();
+  answer(context, burst, [&context, now](const Query& q, state::CacheHit& hit) {
+    return context.cache.find_routed(q.key, q.place, now, hit);
+  });
+}
+
+void answer_from_cache(Context& context, Burst& burst) {
+  const std::uint32_t now = context.now.seconds();
+  answer(context, burst, [&context, now](const Query& q, state::CacheHit& hit) {
+    return context.cache.find(q.key, now, hit);
+  });
+  context.stats[Counter::cache_misses] += burst.live;
 }
 
 }  // namespace shunt

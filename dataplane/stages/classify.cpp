@@ -23,7 +23,7 @@ void take_query(Context& context, std::uint8_t port, std::uint16_t endpoint, rte
   }
   if (context.view->draining) [[unlikely]]
     return drop(context, packet, FrameDrop::stopping);
-  Query& q = burst.query[burst.queries];
+  Query& q = burst.query[burst.queries];  // its frame is `view`
   q.packet = packet;
   q.wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, view.payload_offset);
   q.length = view.payload_length;
@@ -31,10 +31,8 @@ void take_query(Context& context, std::uint8_t port, std::uint16_t endpoint, rte
   q.port = port;
   q.transport = state::Transport::kUdp;
   q.endpoint = endpoint;
-  q.frame = view;
   burst.alive[burst.queries] = static_cast<std::uint8_t>(burst.queries);
   ++burst.queries;
-  ++context.stats[Counter::queries_udp];
 }
 
 // A datagram to a source port of ours: this worker's, or another's.
@@ -94,7 +92,8 @@ void take_kernel_frame(Context& context, std::uint8_t port, rte_mbuf* packet, co
 void classify_one(Context& context, std::uint8_t port, rte_mbuf* packet, Burst& burst) {
   if (packet->nb_segs != 1) [[unlikely]]
     return drop(context, packet, FrameDrop::segmented);
-  net::FrameView view;
+  // Most frames are queries: the view is made where a query has it.
+  net::FrameView& view = burst.query[burst.queries].frame;
   FrameDrop reason;
   const std::span<const std::uint8_t> frame(rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len);
   switch (net::parse_frame(frame, context.ports[port].rules, known_checksums(*packet), view, reason)) {
@@ -125,6 +124,7 @@ void classify(Context& context, std::uint8_t port, rte_mbuf* const* packets, uns
   }
   context.stats[Counter::frames_received] += count;
   context.stats[Counter::octets_received] += octets;
+  context.stats[Counter::queries_udp] += burst.queries;
   burst.live = burst.queries;
 }
 

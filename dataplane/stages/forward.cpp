@@ -182,8 +182,8 @@ bool within_limits(Context& context, Query& q) {
 }
 
 state::QuestionKey question_key(const Query& q) {
-  return {&q.question.name, q.key.hash,       q.upstream->handle, q.upstream->origin,
-          q.question.type,  q.question.klass, q.key.flags};
+  return {&q.question.name, q.key.hash,      q.upstream->handle, q.upstream->origin,
+          q.key.routing,    q.question.type, q.question.klass,   q.key.flags};
 }
 
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
@@ -360,6 +360,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
   if (good) {
     q.key.flags = state::cache_flags(q.question);
     q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
+    q.key.routing = state::kNoRouting;
     slot = context.pending.open(question_key(q), false);
   }
   Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);

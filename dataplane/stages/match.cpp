@@ -99,30 +99,14 @@ void match_network(const Burst& burst, const state::Network& network,
   }
 }
 
-void make_key(Burst& burst, std::uint8_t i) {
-  Query& q = burst.query[i];
-  const std::uint8_t flags = state::cache_flags(q.question);
-  const std::uint64_t name_hash = burst.hashes.at[q.question.name.labels][i];
-  q.key = {&q.question.name,   state::cache_hash(name_hash, q.question.type, q.question.klass, flags),
-           q.upstream->origin, q.question.type,
-           q.question.klass,   flags};
-}
-
 }  // namespace
 
 void match(Context& context, Burst& burst) {
   const state::Snapshot& snapshot = *context.snapshot;
-  unsigned live = 0;
-  for (unsigned n = 0; n < burst.live; ++n) {
+  const unsigned live = burst.live;
+  for (unsigned n = 0; n < live; ++n) {
     const std::uint8_t i = burst.alive[n];
-    Query& q = burst.query[i];
-    q.network = snapshot.endpoints[q.endpoint].network;
-    if (q.network == net::PrefixTable::kNone) q.network = snapshot.clients.find(q.frame.source);
-    if (q.network == net::PrefixTable::kNone) {
-      send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
-      continue;
-    }
-    burst.alive[live++] = i;
+    dns::hash_suffixes(context.hash_key, burst.query[i].question.name, &burst.hashes.at[0][i], kBurst);
   }
 
   // Network by network: nearly always all of a burst are of one.
@@ -146,7 +130,7 @@ void match(Context& context, Burst& burst) {
     const std::uint8_t i = burst.alive[n];
     burst.query[i].match = best[i];
     if (!decide(context, burst, i)) continue;
-    make_key(burst, i);
+    burst.query[i].key.origin = burst.query[i].upstream->origin;
     burst.alive[burst.live++] = i;
   }
 }

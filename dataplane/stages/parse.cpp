@@ -1,3 +1,4 @@
+#include "dataplane/net/checksum.h"
 #include "dataplane/stages/stages.h"
 
 namespace shunt {
@@ -34,6 +35,38 @@ bool admit(Context& context, Query& q, QueryVerdict verdict) {
   return false;
 }
 
+// The message has a whole header.
+net::Sum replaced_sum(const Query& q) {
+  const std::uint64_t first = load_le64(q.wire);
+  std::uint32_t last;
+  std::memcpy(&last, q.wire + 8, sizeof last);
+  const net::Sum header = (first & 0xffffffff) + (first >> 32) + last;
+  const std::size_t end = q.question.end;
+  if (q.length <= end) return header;
+  return header + net::at_offset(net::add_octets(0, q.wire + end, q.length - end), end);
+}
+
+// True where the client is in a network, whose rules then apply; an endpoint may name one for all.
+bool find_network(Context& context, Query& q) {
+  const state::Snapshot& snapshot = *context.snapshot;
+  q.network = snapshot.endpoints[q.endpoint].network;
+  if (q.network == net::PrefixTable::kNone) q.network = snapshot.clients.find(q.frame.source);
+  if (q.network != net::PrefixTable::kNone) [[likely]]
+    return true;
+  send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
+  return false;
+}
+
+void make_key(const Context& context, Query& q) {
+  const dns::Name& name = q.question.name;
+  q.key.name = &name;
+  q.key.type = q.question.type;
+  q.key.flags = state::cache_flags(q.question);
+  q.key.routing = context.snapshot->networks[q.network].routing;
+  q.key.hash = state::cache_hash(dns::hash_name(context.hash_key, name.wire.data(), name.length), q.key.type,
+                                 q.key.flags);
+}
+
 }  // namespace
 
 void parse(Context& context, Burst& burst) {
@@ -41,8 +74,11 @@ void parse(Context& context, Burst& burst) {
   for (unsigned n = 0; n < burst.live; ++n) {
     const std::uint8_t i = burst.alive[n];
     Query& q = burst.query[i];
-    if (!admit(context, q, dns::parse_query({q.wire, q.length}, q.question))) continue;
-    dns::hash_suffixes(context.hash_key, q.question.name, &burst.hashes.at[0][i], kBurst);
+    const QueryVerdict verdict = dns::parse_query({q.wire, q.length}, q.question);
+    if (verdict != QueryVerdict::kShort) q.replaced_sum = replaced_sum(q);
+    if (!admit(context, q, verdict) || !find_network(context, q)) continue;
+    make_key(context, q);
+    context.cache.prefetch_bucket(q.key.hash);
     burst.alive[live++] = i;
   }
   burst.live = live;

@@ -179,7 +179,7 @@ void store(Context& context, const Slot& slot, std::span<const std::uint8_t> mes
   dns::Name name;
   name.length = slot.name_length;
   std::memcpy(name.wire.data(), slot.name.data(), slot.name_length);
-  const state::CacheKey key{&name, slot.hash, slot.origin, slot.type, slot.klass, slot.flags};
+  const state::CacheKey key{&name, slot.hash, slot.origin, slot.routing, slot.type, slot.flags};
   if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];

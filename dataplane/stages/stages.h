@@ -1,10 +1,10 @@
 // The fast path, stage by stage, in the order in which a burst goes through them. Each stage takes the
 // burst's live queries, finishes those that end with it, and leaves the rest alive for the next.
 //
-//   classify -> parse -> match -> cached -> forward      a client's query
-//   classify -> relay                                    an upstream's answer
-//   classify -> punt                                     the kernel's frames
-//   answer, transmit                                     the way out, used by all of them
+//   classify -> parse -> cached -> match -> cached -> forward      a client's query
+//   classify -> relay                                              an upstream's answer
+//   classify -> punt                                               the kernel's frames
+//   answer, transmit                                               the way out, used by all of them
 //
 // None of them allocates, locks, makes a system call or waits.
 #pragma once
@@ -29,18 +29,21 @@ void classify_handover(Context& context, rte_mbuf* packet, Burst& burst);
 
 // parse.cpp
 // ---------------------------------------------------------------------------------------------------------
-/// Parses the questions and hashes their names; answers malformed and unsupported ones in place.
+/// Parses the questions, hashes their names, finds each client's network; answers malformed and unsupported
+/// ones and clients without network. Queries left alive have `network` and `key` set, but for its origin.
 void parse(Context& context, Burst& burst);
 
 // match.cpp
 // ---------------------------------------------------------------------------------------------------------
-/// Finds each client's network and the rule that wins; answers `block` and `answer` rules and clients without
-/// network. Queries left alive have `upstream` and `key` set.
+/// Finds the rule that wins; answers `block` and `answer` rules. Queries left alive have `upstream` and the
+/// key's origin set.
 void match(Context& context, Burst& burst);
 
 // cached.cpp
 // --------------------------------------------------------------------------------------------------------
-/// Answers what the cache holds.
+/// Answers what the cache holds and this routing was led to before: nearly all hits. No rule is looked up.
+void answer_routed(Context& context, Burst& burst);
+/// After the match: answers what the cache holds for the origin.
 void answer_from_cache(Context& context, Burst& burst);
 
 // forward.cpp
@@ -81,9 +84,11 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
 
 // answer.cpp
 // --------------------------------------------------------------------------------------------------------
-/// Sends the answer of `length` octets that stands at query.wire back to who asked, and counts it. Takes the
-/// packet.
-void send_answer(Context& context, Query& query, std::size_t length, Counter counted);
+/// Sends the answer of `length` octets that stands at query.wire back to who asked, and counts it: the
+/// query's own question, unless that could not be read, with a new header in front and new octets behind.
+/// `tail` is the sum (net/checksum.h) of those behind the question, as if they began at an even offset.
+/// Takes the packet.
+void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted);
 /// Makes an answer in place (dns::make_reply) and sends it.
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted);
 /// An error of ours.

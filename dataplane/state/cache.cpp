@@ -45,10 +45,30 @@ bool equal_names(const std::uint8_t* a, const std::uint8_t* b, std::size_t lengt
   }
 }
 
-bool same_key(CacheEntry& entry, const CacheKey& key) {
-  return entry.origin == key.origin && entry.type == key.type && entry.klass == key.klass &&
-         entry.key_flags == key.flags && entry.name_length == key.name->length &&
+bool same_question(CacheEntry& entry, const CacheKey& key) {
+  return entry.type == key.type && entry.key_flags == key.flags && entry.name_length == key.name->length &&
          equal_names(key.name->wire.data(), entry.name(), key.name->length);
+}
+bool same_key(CacheEntry& entry, const CacheKey& key) {
+  return entry.origin == key.origin && same_question(entry, key);
+}
+bool same_routing(CacheEntry& entry, const CacheKey& key) {
+  return entry.routing == key.routing && same_question(entry, key);
+}
+
+void fill(CacheHit& hit, CacheEntry& entry, std::uint32_t now) {
+  if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
+  hit.body = entry.body();
+  hit.body_length = entry.body_length;
+  hit.flags = entry.flags;
+  hit.ancount = entry.ancount;
+  hit.nscount = entry.nscount;
+  hit.arcount = entry.arcount;
+  hit.ttl_offset = entry.ttl_offsets();
+  hit.ttl_count = entry.ttl_count;
+  hit.ttl_weight = entry.ttl_weight;
+  hit.age = now - entry.inserted;
+  hit.body_sum = entry.body_sum;
 }
 
 bool is_at_or_below(CacheEntry& entry, const dns::Name& suffix) {
@@ -75,7 +95,9 @@ bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const 
   if (reply.body_end < question_end || reply.body_end > message.size()) return false;
   if (reply.truncated() || reply.edns.extended_rcode != 0) return false;
   if (reply.opt_begin != reply.opt_end && reply.opt_begin < reply.body_end) return false;
-  if (reply.ttl_count > dns::kMaxTtls || (reply.edns.present && reply.header.arcount == 0)) return false;
+  const unsigned records = unsigned{reply.header.ancount} + reply.header.nscount + reply.header.arcount;
+  if (reply.ttl_count > dns::kMaxTtls || records != reply.ttl_count + (reply.edns.present ? 1u : 0u))
+    return false;
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     if (reply.ttl_offset[i] < question_end || reply.ttl_offset[i] + 4 > reply.body_end) return false;
   }
@@ -250,13 +272,13 @@ void Cache::prefetch_bucket(std::uint64_t hash) const {
   if (state_ != nullptr) state_->index.prefetch(hash);
 }
 
-void Cache::prefetch_entry(std::uint64_t hash) const {
-  if (state_ == nullptr) return;
-  state_->index.propose(hash, [this](std::uint32_t place) {
-    const CacheEntry* const entry = &state_->at(place);
-    prefetch(entry);
-    prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
-  });
+Cache::Place Cache::prefetch_entry(std::uint64_t hash) const {
+  if (state_ == nullptr) return CacheIndex::kNone;
+  const Place place = state_->index.propose(hash);
+  const CacheEntry* const entry = &state_->at(place == CacheIndex::kNone ? 0 : place);
+  prefetch(entry);
+  prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
+  return place;
 }
 
 bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
@@ -265,19 +287,22 @@ bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = state_->at(place);
   if (!entry.fresh(now)) return false;
-  if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
-  hit.body = entry.body();
-  hit.body_length = entry.body_length;
-  hit.flags = entry.flags;
-  hit.ancount = entry.ancount;
-  hit.nscount = entry.nscount;
-  hit.arcount = entry.arcount;
-  hit.ttl_offset = entry.ttl_offsets();
-  hit.ttl_count = entry.ttl_count;
-  hit.ttl_weight = entry.ttl_weight;
-  hit.extended_rcode = 0;
-  hit.age = now - entry.inserted;
-  hit.body_sum = entry.body_sum;
+  if (entry.routing != key.routing) entry.routing = key.routing;
+  fill(hit, entry, now);
+  return true;
+}
+
+bool Cache::find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit) {
+  if (state_ == nullptr) return false;
+  CacheEntry* entry = proposed == CacheIndex::kNone ? nullptr : &state_->at(proposed);
+  if (entry == nullptr || !same_routing(*entry, key)) {
+    const std::uint32_t place = state_->index.find(
+        key.hash, [&](std::uint32_t other) { return same_routing(state_->at(other), key); });
+    if (place == CacheIndex::kNone) return false;
+    entry = &state_->at(place);
+  }
+  if (!entry->fresh(now)) return false;
+  fill(hit, *entry, now);
   return true;
 }
 
@@ -314,14 +339,14 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   entry.key_flags = key.flags;
   entry.home = s.index.home(key.hash);
   entry.origin = key.origin;
+  entry.routing = key.routing;
   entry.type = key.type;
-  entry.klass = key.klass;
   entry.inserted = now;
   entry.lifetime = lifetime;
   entry.flags = reply.header.flags & kKeptFlags;
-  entry.ancount = reply.header.ancount;
-  entry.nscount = reply.header.nscount;
-  entry.arcount = static_cast<std::uint16_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
+  entry.ancount = static_cast<std::uint8_t>(reply.header.ancount);
+  entry.nscount = static_cast<std::uint8_t>(reply.header.nscount);
+  entry.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
   entry.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
   entry.name_length = key.name->length;
@@ -386,8 +411,17 @@ bool Cache::consistent() const {
   return found && live == state_->entries && octets == state_->octets && state_->index.count() == live;
 }
 
-void copy_aged(const CacheHit& hit, std::uint8_t* to) {
-  std::memcpy(to, hit.body, hit.body_length);
+void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room) {
+  // In whole blocks where there is room to write too much; the cache's memory has it to read.
+  const std::size_t blocks = (hit.body_length + 15u) / 16;
+  if (blocks * 16 <= room) [[likely]] {
+    for (std::size_t i = 0; i < blocks * 16; i += 16) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(hit.body + i)));
+    }
+  } else {
+    std::memcpy(to, hit.body, hit.body_length);
+  }
   if (hit.age == 0) return;
   for (unsigned i = 0; i < hit.ttl_count; ++i) {
     std::uint8_t* const ttl = to + hit.ttl_offset[i];

@@ -7,8 +7,12 @@
 // another round. So a flood of names asked once passes through the small ring and leaves the hot set alone
 // (S3-FIFO: Yang et al., SOSP 2023). An index of buckets, a cache line each, with tags, finds them.
 //
-// The hash picks a bucket and a tag only; the key is compared whole: origin, lower-case name, type, class,
-// RD, CD, DO. The hash leaves the origin out, so that a lookup may begin before the rule is known.
+// The hash picks a bucket and a tag only; the key is compared whole: origin, lower-case name, type, RD, CD,
+// DO (the class is IN: others are refused before).
+//
+// The hash leaves the origin out, so that a lookup needs no rule: an answer also remembers the routing
+// (snapshot.h) under which a match led to its origin last. A query under that same routing would be led there
+// again, so it is answered without a match (find_routed); any other is matched first (find).
 #pragma once
 
 #include <cstddef>
@@ -28,12 +32,17 @@ namespace shunt::state {
 /// of a process.
 using Origin = std::uint32_t;
 
+/// Which name goes to which origin: a number for the whole of a network's rules in one generation. Equal
+/// numbers, equal routing; 0 is none's.
+using Routing = std::uint32_t;
+inline constexpr Routing kNoRouting = 0;
+
 struct CacheKey {
   const dns::Name* name = nullptr;  ///< lower case
   std::uint64_t hash = 0;           ///< from cache_hash()
-  Origin origin = 0;
+  Origin origin = 0;                ///< not looked at by find_routed()
+  Routing routing = kNoRouting;
   std::uint16_t type = 0;
-  std::uint16_t klass = 0;
   std::uint8_t flags = 0;  ///< from cache_flags()
 };
 
@@ -42,11 +51,9 @@ inline std::uint8_t cache_flags(const dns::Question& q) {
   return static_cast<std::uint8_t>((q.recursion_desired() ? 1 : 0) | (q.checking_disabled() ? 2 : 0) |
                                    (q.edns.dnssec_ok ? 4 : 0));
 }
-/// `name_hash` is the chain hash of the whole name.
-inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std::uint16_t klass,
-                                std::uint8_t flags) {
-  return dns::mix(name_hash ^ (std::uint64_t{type} << 32 | std::uint64_t{klass} << 8 | flags),
-                  0xe7037ed1a0b428db);
+/// `name_hash` is dns::hash_name().
+inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std::uint8_t flags) {
+  return dns::mix(name_hash ^ (std::uint64_t{type} << 32 | flags), 0xe7037ed1a0b428db);
 }
 
 /// An answer at rest. Variable in size; what follows this header is laid out by cache.cpp and read through
@@ -59,20 +66,20 @@ struct CacheHit {
   const std::uint8_t* body =
       nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   std::uint16_t body_length = 0;
-  std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE's low bits
+  std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE
   std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
   const std::uint16_t* ttl_offset = nullptr;            ///< of each TTL, from body's first octet
   std::uint16_t ttl_count = 0;
   std::uint16_t ttl_weight =
-      0;  ///< 256 for each TTL at an even offset and 1 for each at an odd one: see aged_sum()
-  std::uint8_t extended_rcode = 0;
+      0;                  ///< 256 for each TTL at an even offset and 1 for each at an odd one: see aged_sum()
   std::uint32_t age = 0;  ///< whole seconds since insertion; less than any TTL in the body
   std::uint32_t body_sum =
       0;  ///< ones' complement sum of body (RFC 1071), folded to 16 bits, body starting on an even octet
 };
 
-/// Copies a hit's body to `to` with its TTLs aged. `to` has body_length octets.
-void copy_aged(const CacheHit& hit, std::uint8_t* to);
+/// Copies a hit's body to `to` with its TTLs aged. `room` >= body_length octets may be written at `to`; what
+/// lies behind the body there is void afterwards.
+void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room);
 
 /// The sum (net/checksum.h) of what copy_aged() writes, as if it started on an even octet, without reading
 /// it: for the UDP checksum. Where the body starts on an odd octet of the datagram, the sum counts with its
@@ -88,12 +95,19 @@ class Cache {
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
-  /// Starts loading the bucket of `hash`; then, some loads later, the entry that its tag proposes.
+  /// A lookup of a burst goes in steps, so that loads are under way together: first the buckets, then the
+  /// entries that their tags propose, then find.
   void prefetch_bucket(std::uint64_t hash) const;
-  void prefetch_entry(std::uint64_t hash) const;
+  /// Where the entry for `hash` most likely is; valid until the next insert or flush.
+  using Place = std::uint32_t;
+  Place prefetch_entry(std::uint64_t hash) const;
 
-  /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used.
+  /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used, and
+  /// as what the key's routing leads to.
   bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit);
+  /// A fresh answer that a query of the key's routing was led to before; no match is needed then. `proposed`
+  /// is what prefetch_entry() returned.
+  bool find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit);
 
   /// Stores the answer `message` (as parsed into `reply`) for `seconds` > 0; replaces an older one of the
   /// same key. TTLs above `max_ttl` are stored as `max_ttl`, those below `seconds` where `raise_ttls` is set

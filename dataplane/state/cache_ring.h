@@ -26,19 +26,21 @@ struct CacheEntry {
   std::uint8_t state;
   // The key.
   std::uint8_t key_flags;
-  std::uint32_t home;  ///< index bucket of its hash
+  std::uint32_t home;     ///< index bucket of its hash
+  std::uint32_t routing;  ///< that led to `origin` last
   std::uint32_t origin;
-  std::uint16_t type, klass;
+  std::uint16_t type;
+  std::uint8_t name_length;
+  std::uint8_t ttl_count;
   // Times, seconds.
   std::uint32_t inserted;
   std::uint32_t lifetime;
-  // The answer; see CacheHit.
-  std::uint16_t flags, ancount, nscount, arcount;
+  // The answer; see CacheHit. It has kMaxTtls records at most, so that each count fits an octet.
+  std::uint16_t flags;
   std::uint16_t body_length;
   std::uint16_t body_sum;
   std::uint16_t ttl_weight;
-  std::uint8_t ttl_count;
-  std::uint8_t name_length;
+  std::uint8_t ancount, nscount, arcount;
 
   static std::size_t octets_for(std::size_t name, std::size_t ttls, std::size_t body) {
     return sizeof(CacheEntry) + even(name) + 2 * ttls + body;

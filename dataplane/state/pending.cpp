@@ -118,6 +118,7 @@ Slot* Pending::open(const QuestionKey& key, bool shared) {
   ++s.serial;
   s.upstream = key.upstream;
   s.origin = key.origin;
+  s.routing = key.routing;
   s.waiters = kNone;
   s.waiter_count = 0;
   s.spoke = kNone;

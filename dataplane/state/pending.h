@@ -85,6 +85,7 @@ struct alignas(kCacheLine) Slot {
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
+  Routing routing = kNoRouting;   ///< that led its first waiter there
   std::uint32_t waiters = kNone;  ///< first of the list
   std::uint32_t waiter_count = 0;
   std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
@@ -104,6 +105,7 @@ struct QuestionKey {
   std::uint64_t hash;
   std::uint32_t upstream;
   Origin origin;
+  Routing routing;  ///< that led to the origin; not part of what makes equal
   std::uint16_t type, klass;
   std::uint8_t flags;
 };

@@ -67,7 +67,10 @@ struct Network {
   const rules::RuleSet* builtin =
       nullptr;  ///< weaker than any user's rule of the same name; null where switched off
   std::uint32_t default_upstream = kNoUpstream;  ///< handle
-  std::string name;                              ///< not read by workers
+  /// Which of its rules leads a name to which origin: the same for networks of one snapshot with the same
+  /// sets and default, and another one in each snapshot.
+  Routing routing = kNoRouting;
+  std::string name;  ///< not read by workers
 };
 
 /// A path from one of our addresses to a target: what the control plane resolves into an adjacency.

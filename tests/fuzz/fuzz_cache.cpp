@@ -92,9 +92,11 @@ class Replay {
   void find(const dns::Name& name, std::uint16_t type, Origin origin) {
     const CacheKey key = key_of(name, type, origin);
     cache_.prefetch_bucket(key.hash);
-    cache_.prefetch_entry(key.hash);
-    CacheHit hit;
-    if (!cache_.find(key, now_, hit)) return;
+    const Cache::Place place = cache_.prefetch_entry(key.hash);
+    CacheHit routed, hit;
+    const bool found_routed = cache_.find_routed(key, place, now_, routed);
+    if (!cache_.find(key, now_, hit)) return require(!found_routed);
+    require(found_routed && routed.body == hit.body && routed.age == hit.age);
     const auto it = known_.find(id_of(name, type, origin));
     require(it != known_.end());
     Expected expected = it->second;
@@ -105,7 +107,7 @@ class Replay {
       store_be32(&expected.body[offset], load_be32(&expected.body[offset]) - age);
     }
     const auto body = std::make_unique<std::uint8_t[]>(hit.body_length);
-    copy_aged(hit, body.get());
+    copy_aged(hit, body.get(), hit.body_length);
     require(std::ranges::equal(expected.body, std::span(body.get(), hit.body_length)));
     const std::uint16_t sum = net::fold(net::add_octets(0, body.get(), hit.body_length));
     require(sum % 0xffff == aged_sum(hit) % 0xffff);
@@ -142,7 +144,7 @@ class Replay {
     std::uint64_t hash = name.length;
     for (const std::uint8_t octet : name.octets())
       hash = hash * 31 + octet % 4;
-    return {&name, cache_hash(hash, type, 1, 1), origin, type, 1, 1};
+    return {&name, cache_hash(hash, type, 1), origin, origin, type, 1};
   }
   static Id id_of(const dns::Name& name, std::uint16_t type, Origin origin) {
     return {Octets(name.octets().begin(), name.octets().end()), type, origin};

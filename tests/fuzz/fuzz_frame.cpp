@@ -32,7 +32,7 @@ void check_udp(std::span<const std::uint8_t> frame, const FrameView& view) {
   require(std::size_t{view.payload_offset} + view.payload_length <= frame.size());
   require(view.source_port != 0 && view.destination_port != 0);
   require(view.l3_length == (view.v4 ? kIpv4Size : kIpv6Size));
-  require(!view.udp_checksum_absent || view.v4);
+  require(view.udp_checksum != 0 || view.v4);
 }
 
 void check_tcp(std::span<const std::uint8_t> frame, const FrameView& view) {

@@ -162,6 +162,32 @@ TEST_F(Wire, answer_over_ipv6_comes_back_over_ipv6) {
   EXPECT_TRUE(rig.turn_for_one().to("fd00::2"));
 }
 
+// An answer's checksum is the query's, patched; the rig verifies those of every frame that is sent.
+TEST_F(Wire, answers_of_every_shape_have_right_checksums) {
+  for (const char* name :
+       {"a.nx.example", "ab.nx.example", "nodata.example", "fixed.example", "a.corp", "ab.corp"}) {
+    for (const int edns : {0, 512, 1232}) {
+      for (const bool v4 : {true, false}) {
+        for (const bool checksum : {true, false}) {
+          if (!v4 && !checksum) continue;
+          net::testing::FrameSpec spec = v4 ? net::testing::FrameSpec{} : net::testing::v6();
+          spec.payload = query(name, 7, 1, edns);
+          spec.udp_checksum = checksum;
+          rig.receive(net::testing::build(spec));
+          Sent sent = rig.turn_for_one();
+          if (sent.frame.destination_port == 53) {  // not in the cache yet
+            rig.reply(sent, answer_to(sent.dns, 2));
+            sent = rig.turn_for_one();
+          }
+          EXPECT_TRUE(sent.to(spec.source)) << name << ' ' << edns << v4 << checksum;
+          EXPECT_EQ(sent.id(), 7);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(rig.stats()[Counter::cache_misses], 2u);
+}
+
 // --- rules
 // --------------------------------------------------------------------------------------------------------------------
 

@@ -204,6 +204,7 @@ void Rig::make_snapshot(const RigOptions& options) {
   network.sets[0] = set.get();
   network.set_count = 1;
   network.default_upstream = 1;
+  network.routing = 1;
   s.networks.push_back(network);
   view_ = std::make_unique<state::View>();
   for (std::uint32_t u = 0; u < 2; ++u) {

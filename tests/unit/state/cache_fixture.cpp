@@ -69,11 +69,10 @@ Octets body_of(const Message& message) {
   return body;
 }
 
-Key::Key(const std::string& name, std::uint16_t type, Origin origin, std::uint8_t flags, std::uint16_t klass)
+Key::Key(const std::string& name, std::uint16_t type, Origin origin, std::uint8_t flags, Routing routing)
     : name_(dns::parse_name(name).value()) {
-  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes;
-  dns::hash_suffixes(dns::HashKey{}, name_, hashes.data());
-  key_ = {&name_, cache_hash(hashes[name_.labels], type, klass, flags), origin, type, klass, flags};
+  const std::uint64_t hash = dns::hash_name(dns::HashKey{}, name_.wire.data(), name_.length);
+  key_ = {&name_, cache_hash(hash, type, flags), origin, routing, type, flags};
 }
 
 }  // namespace shunt::state::testing

@@ -49,7 +49,7 @@ Octets body_of(const Message& message);
 class Key {
  public:
   explicit Key(const std::string& name, std::uint16_t type = 1, Origin origin = 1, std::uint8_t flags = 1,
-               std::uint16_t klass = 1);
+               Routing routing = 1);
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
   const CacheKey& operator*() const { return key_; }
@@ -76,7 +76,7 @@ class TestCache {
     CacheHit hit;
     if (!cache_.find(*key, now, hit)) return std::nullopt;
     Octets body(hit.body_length);
-    copy_aged(hit, body.data());
+    copy_aged(hit, body.data(), body.size());
     return body;
   }
 
