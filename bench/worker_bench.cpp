@@ -1,0 +1,361 @@
+// Whole workers without a link: what a cached and a blocked name cost from receive burst to transmit burst,
+// and what a second worker adds. The port is DPDK's net_null, whose receive side a callback fills with
+// queries drawn beforehand; its transmit side drops. One process, no generator, nothing between two workers
+// but what they share in shuntd too: snapshot, packet pool, memory.
+//
+// Needs two cores for `workers:2`; takes huge pages where 512 MiB of them are free.
+#include <benchmark/benchmark.h>
+#include <pthread.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+
+#include <barrier>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dataplane/dns/name.h"
+#include "dataplane/eal.h"
+#include "dataplane/net/checksum.h"
+#include "dataplane/rules/trie_builder.h"
+#include "dataplane/worker.h"
+
+namespace shunt {
+namespace {
+
+constexpr unsigned kMaxWorkersHere = 2;
+constexpr std::size_t kFrames = 1 << 17;
+constexpr std::size_t kCacheOctets = std::size_t{160} << 20;
+constexpr std::uint32_t kPendingSlots = 1024;
+constexpr MacAddress kMac{{2, 0, 0, 0, 0, 1}};
+
+void require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "worker_bench: %s\n", what);
+  std::exit(1);
+}
+
+// A query in a frame of its own, in whole cache lines.
+struct alignas(kCacheLine) Frame {
+  static constexpr std::size_t kOctets = 124;
+  std::uint32_t length = 0;
+  std::array<std::uint8_t, kOctets> octets{};
+};
+
+Frame make_frame(const std::string& text, std::uint32_t client) {
+  const dns::Name name = dns::parse_name(text).value();
+  Frame f;
+  std::uint8_t* const ip = f.octets.data() + 14;
+  std::uint8_t* const udp = ip + 20;
+  std::uint8_t* const message = udp + 8;
+  const auto udp_length = static_cast<std::uint16_t>(8 + dns::kHeaderSize + name.length + 4);
+  std::memcpy(f.octets.data(), kMac.octets.data(), 6);
+  f.octets[6] = 2, f.octets[11] = 9;
+  store_be16(ip - 2, 0x0800);
+  store_be16(ip, 0x4500);
+  store_be16(ip + 2, static_cast<std::uint16_t>(20 + udp_length));
+  store_be16(ip + 8, 64 << 8 | 17);
+  store_be32(ip + 12, 0x0a010000 + client);
+  store_be32(ip + 16, 0x0a000001);
+  const std::uint16_t ip_checksum = net::finish(net::add_octets(0, ip, 20));
+  std::memcpy(ip + 10, &ip_checksum, 2);
+  store_be16(udp, static_cast<std::uint16_t>(20000 + client % 1000));
+  store_be16(udp + 2, kDnsPort);
+  store_be16(udp + 4, udp_length);
+  dns::store_header(message, {static_cast<std::uint16_t>(client * 7), dns::kRd, 1, 0, 0, 0});
+  std::memcpy(message + dns::kHeaderSize, name.wire.data(), name.length);
+  store_be16(udp + udp_length - 4, 1);
+  store_be16(udp + udp_length - 2, dns::kClassIn);
+  const net::Sum pseudo = net::word(17) + net::word(udp_length) + net::add_octets(0, ip + 12, 8);
+  const std::uint16_t checksum = net::finish_udp(net::add_octets(pseudo, udp, udp_length));
+  std::memcpy(udp + 6, &checksum, 2);
+  f.length = 34u + udp_length;
+  return f;
+}
+
+/// The queries of one worker: each receive burst copies the next ones into the packets that net_null
+/// allocated.
+struct Source {
+  std::vector<Frame> frames;
+  std::size_t at = 0;
+
+  static std::uint16_t fill(std::uint16_t, std::uint16_t, rte_mbuf** packets, std::uint16_t count,
+                            std::uint16_t, void* self) {
+    auto& s = *static_cast<Source*>(self);
+    for (unsigned i = 0; i < count; ++i) {
+      const Frame& f = s.frames[s.at];
+      s.at = (s.at + 1) % kFrames;
+      std::memcpy(rte_pktmbuf_mtod(packets[i], void*), f.octets.data(), Frame::kOctets);
+      packets[i]->data_len = static_cast<std::uint16_t>(f.length);
+      packets[i]->pkt_len = f.length;
+    }
+    return count;
+  }
+};
+
+std::string name_of(std::size_t i) {
+  return "n" + std::to_string(i) + ".example.com";
+}
+
+std::shared_ptr<const rules::RuleSet> make_rules(const dns::HashKey& key) {
+  rules::RuleSetBuilder builder(key);
+  const auto add = [&builder](const std::string& name, rules::Action action) {
+    const auto added = builder.add(dns::parse_name(name).value(), rules::Cover::kSuffix, action, 0, 0);
+    require(added == rules::RuleSetBuilder::Added::kNew, "a rule isn't taken");
+  };
+  add("example.com", rules::Action::kForward);
+  for (unsigned i = 0; i < 1000; ++i)
+    add("r" + std::to_string(i) + ".filler.example", rules::Action::kBlockNxdomain);
+  add("blocked.example", rules::Action::kBlockNxdomain);
+  return builder.build();
+}
+
+state::View make_view(const dns::HashKey& key) {
+  auto s = std::make_shared<state::Snapshot>();
+  s->generation = 1;
+  const std::pair<Prefix, std::uint32_t> clients[] = {{*Prefix::parse("10.1.0.0/16"), 0}};
+  s->clients = net::PrefixTable(clients);
+  const std::pair<Prefix, std::uint32_t> allowed[] = {{*Prefix::parse("10.0.0.0/8"), 1}};
+  state::Endpoint endpoint;
+  endpoint.allow = net::PrefixTable(allowed);
+  s->endpoints.push_back(std::move(endpoint));
+  const net::LocalAddress local[] = {{*IpAddress::parse("10.0.0.1"), 0, false}};
+  s->local.emplace_back(local);
+  const auto set = make_rules(key);
+  s->keep.push_back(set);
+  state::Network network;
+  network.sets[0] = set.get();
+  network.set_count = 1;
+  network.routing = 1;
+  s->networks.push_back(network);
+  state::Upstream upstream;
+  upstream.origin = 1;
+  upstream.exists = true;
+  s->upstreams.push_back(std::move(upstream));
+  state::View view;
+  view.snapshot = std::move(s);
+  return view;
+}
+
+class World {
+ public:
+  World() {
+    owners_ = std::make_unique<state::PortOwners>(kMaxWorkersHere);
+    health_ = std::make_unique<state::TargetHealth[]>(kMaxTargets);
+    pool_ = make_packet_pool(16384).value();
+    view_ = make_view(key_);
+    published_.view.store(&view_);
+    open_port();
+    for (unsigned i = 0; i < kMaxWorkersHere; ++i)
+      add_worker(i);
+  }
+
+  /// Answers for `count` names go into every cache; queries for them into every source.
+  void ask_cached(std::size_t count) {
+    for (auto& worker : workers_) {
+      state::Cache& cache = worker->context().cache;
+      cache.flush();
+      for (std::size_t i = 0; i < count; ++i)
+        store(cache, name_of(i));
+      require(cache.entries() > count - count / 100, "the names don't fit the cache");
+    }
+    draw(count, [](std::size_t i) { return name_of(i); });
+  }
+  void ask_blocked() {
+    draw(100000, [](std::size_t i) { return "n" + std::to_string(i) + ".blocked.example"; });
+  }
+
+  /// `bursts` turns of the first `count` workers, each on a core of its own; returns the seconds it took.
+  double run(unsigned count, std::size_t bursts) {
+    std::barrier start(count + 1), end(count + 1);
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < count; ++i) {
+      threads.emplace_back([this, i, count, bursts, &start, &end] {
+        // One worker takes the last core, so that what the system does on the first one doesn't meet it.
+        pin(count == 1 ? std::thread::hardware_concurrency() - 1 : i);
+        rte_thread_register();
+        start.arrive_and_wait();
+        for (std::size_t n = 0; n < bursts; ++n)
+          workers_[i]->turn({1'000'000 + n});
+        end.arrive_and_wait();
+        rte_thread_unregister();
+      });
+    }
+    start.arrive_and_wait();
+    const auto began = std::chrono::steady_clock::now();
+    end.arrive_and_wait();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    for (std::thread& t : threads)
+      t.join();
+    return took.count();
+  }
+  Stats stats(unsigned worker) {
+    workers_[worker]->publish_stats();
+    return workers_[worker]->stats();
+  }
+
+ private:
+  static void pin(unsigned core) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    require(pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0, "a core can't be had");
+  }
+
+  void open_port() {
+    require(rte_dev_probe("net_null0,size=64") == 0, "net_null doesn't open");
+    require(rte_eth_dev_get_port_by_name("net_null0", &ethdev_) == 0, "net_null has no port");
+    const rte_eth_conf conf{};
+    bool good = rte_eth_dev_configure(ethdev_, kMaxWorkersHere, kMaxWorkersHere, &conf) == 0;
+    for (std::uint16_t q = 0; q < kMaxWorkersHere; ++q) {
+      good = good && rte_eth_rx_queue_setup(ethdev_, q, 512, 0, nullptr, pool_) == 0 &&
+             rte_eth_tx_queue_setup(ethdev_, q, 512, 0, nullptr) == 0;
+      sources_.push_back(std::make_unique<Source>());
+      rte_eth_add_rx_callback(ethdev_, q, &Source::fill, sources_.back().get());
+    }
+    require(good && rte_eth_dev_start(ethdev_) == 0, "net_null doesn't start");
+  }
+
+  void add_worker(unsigned i) {
+    rings_.push_back(Rings::create(i).value());
+    WorkerOptions w;
+    w.context.worker = i;
+    w.context.hash_key = key_;
+    w.context.cache_memory = take_memory("cache", kCacheOctets).value();
+    w.context.pending_memory = take_memory("pending", state::Pending::memory_octets(kPendingSlots)).value();
+    w.context.pending_slots = kPendingSlots;
+    w.context.owners = owners_.get();
+    w.context.health = health_.get();
+    w.context.pool = pool_;
+    w.context.rings = rings_[i];
+    w.context.handovers.assign(kMaxWorkersHere, nullptr);
+    WorkerPort port;
+    port.ethdev = ethdev_;
+    port.queue = static_cast<std::uint16_t>(i);
+    port.rules.mac = kMac;
+    w.ports = {port};
+    w.published = &published_;
+    workers_.push_back(std::make_unique<Worker>(w));
+  }
+
+  // What an upstream's answer with one address leaves in the cache.
+  void store(state::Cache& cache, const std::string& text) const {
+    const dns::Name name = dns::parse_name(text).value();
+    std::array<std::uint8_t, 512> m{};
+    dns::store_header(m.data(), {0, dns::kQr | dns::kRd | dns::kRa, 1, 1, 0, 0});
+    std::memcpy(&m[dns::kHeaderSize], name.wire.data(), name.length);
+    std::size_t at = dns::kHeaderSize + name.length;
+    store_be16(&m[at], 1), store_be16(&m[at + 2], dns::kClassIn);
+    at += 4;
+    store_be16(&m[at], 0xc00c), store_be16(&m[at + 2], 1), store_be16(&m[at + 4], dns::kClassIn);
+    store_be32(&m[at + 6], 3600), store_be16(&m[at + 10], 4);
+    at += 16;
+    dns::Reply reply;
+    dns::Name read;
+    const std::span<const std::uint8_t> message(m.data(), at);
+    require(dns::parse_reply(message, reply, read) == dns::ReplyVerdict::kGood, "the answer is malformed");
+    const std::uint8_t flags = 1;  // RD
+    const std::uint64_t hash =
+        state::cache_hash(dns::hash_name(key_, name.wire.data(), name.length), 1, flags);
+    cache.insert({&name, hash, 1, 1, 1, flags}, message, reply, 0, 3600, 86400, false);
+  }
+
+  template <typename NameOf>
+  void draw(std::size_t count, NameOf text) {
+    std::mt19937_64 random(1);
+    for (auto& source : sources_) {
+      source->frames.clear();
+      source->at = 0;
+      for (std::size_t i = 0; i < kFrames; ++i)
+        source->frames.push_back(make_frame(text(random() % count), static_cast<std::uint32_t>(i % 4096)));
+    }
+  }
+
+  const dns::HashKey key_;
+  std::unique_ptr<state::PortOwners> owners_;
+  std::unique_ptr<state::TargetHealth[]> health_;
+  rte_mempool* pool_ = nullptr;
+  state::View view_;
+  state::Published published_;
+  std::uint16_t ethdev_ = 0;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<Rings> rings_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+World& world() {
+  static World* const made = new World;  // lives as long as the EAL
+  return *made;
+}
+
+void measure(benchmark::State& state, unsigned workers, Counter answered) {
+  constexpr std::size_t kBursts = 20000;
+  double seconds = 0;
+  world().run(workers, kBursts / 10);  // caches warm
+  const std::uint64_t before = world().stats(0)[answered];
+  for (auto _ : state) {
+    const double took = world().run(workers, kBursts);
+    state.SetIterationTime(took);
+    seconds += took;
+  }
+  const auto queries = static_cast<double>(state.iterations()) * kBursts * kBurst;
+  require(static_cast<double>(world().stats(0)[answered] - before) == queries,
+          "not every query was answered");
+  state.counters["queries_per_second"] = queries * workers / seconds;
+  state.counters["ns_per_query"] = seconds / queries * 1e9;
+}
+
+void cached(benchmark::State& state) {
+  const auto workers = static_cast<unsigned>(state.range(1));
+  if (workers > std::thread::hardware_concurrency()) return state.SkipWithError("not enough cores");
+  world().ask_cached(static_cast<std::size_t>(state.range(0)));
+  measure(state, workers, Counter::answered_cache);
+}
+BENCHMARK(cached)
+    ->ArgNames({"names", "workers"})
+    ->ArgsProduct({{1000, 100000, 1000000}, {1, 2}})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+void blocked(benchmark::State& state) {
+  world().ask_blocked();
+  measure(state, 1, Counter::answered_rule);
+}
+BENCHMARK(blocked)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+bool huge_pages_free() {
+  std::ifstream file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+  unsigned pages = 0;
+  return file >> pages && pages >= 256;
+}
+
+void start_eal() {
+  std::vector<std::string> args{"worker_bench", "--lcores",       "0",           "-m",           "512",
+                                "--no-pci",     "--no-telemetry", "--log-level", "lib.*:warning"};
+  if (huge_pages_free()) {
+    args.emplace_back("--in-memory");
+  } else {
+    args.insert(args.end(), {"--no-huge", "--no-shconf"});
+  }
+  std::vector<char*> argv;
+  for (std::string& a : args)
+    argv.push_back(a.data());
+  require(rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0, "DPDK doesn't start");
+}
+
+}  // namespace
+}  // namespace shunt
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  shunt::start_eal();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}
