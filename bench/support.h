@@ -23,9 +23,9 @@ inline void require(bool good, const char* what) {
   std::abort();
 }
 
-/// Nanoseconds of `things` things, on average.
-inline benchmark::Counter ns_each(const benchmark::State& state, double things_per_iteration) {
-  return {static_cast<double>(state.iterations()) * things_per_iteration / 1e9,
+/// The time of one of the things that each iteration does so many of.
+inline benchmark::Counter time_each(const benchmark::State& state, double things) {
+  return {static_cast<double>(state.iterations()) * things,
           benchmark::Counter::kIsRate | benchmark::Counter::kInvert};
 }
 
