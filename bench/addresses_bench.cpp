@@ -1,9 +1,10 @@
 // What a worker asks of each packet's destination: is the address one of ours (net::LocalAddresses, once a
 // frame), and whose is the port (state::PortOwners, once for each answer of an upstream).
 //
-// Beside the table of addresses: a walk over all of them, and std::unordered_map. The walk wins only while
-// there are a handful. Beside the table of port owners: nothing to compare with but the division it was made
-// from, which is as fast, and ends where a pool is to be anything else than every n-th port.
+// Beside the table of addresses: a walk over all of them, and std::unordered_map. For a handful, as most
+// ports have, all three are a matter of a few nanoseconds, the walk the least. Addresses here are neighbours,
+// as real ones are: a hash that loses their last octets shows with 64 of them and more. Beside the table of
+// port owners: the division that it was made from, which is slower.
 #include <benchmark/benchmark.h>
 
 #include <cstring>

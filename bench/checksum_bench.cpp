@@ -1,6 +1,10 @@
 // The Internet checksum over usual lengths, and the validation of whole frames, of which it is the greater
 // part. Lengths and places vary from call to call, as in traffic, so that the branch predictor learns nothing
 // it wouldn't there.
+//
+// Beside ours (sixteen octets at a time, on every x86-64-v2): rte_raw_cksum, eight octets at a time, AVX2,
+// and AVX-512 with the end masked. Up to 100 octets, where queries and most answers are, ours and the wide
+// ones are equal within measure; above 300 octets the wide ones take half the time.
 #include <benchmark/benchmark.h>
 #include <rte_ip.h>
 

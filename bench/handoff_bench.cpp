@@ -3,7 +3,9 @@
 // the instructions cost, and from one core to another, which is what the lines' travelling costs.
 //
 // Beside rte_ring: its many-to-many form, a ring of our own whose ends remember each other's index, and a
-// queue behind a mutex. Bursts matter more than the kind of ring: so workers gather what they hand over.
+// queue behind a mutex. An item that goes alone costs rte_ring ten times what it costs in a burst of 32,
+// since each call reads the other end's line; the ring with remembered indices has no such penalty, but one
+// producer only.
 #include <benchmark/benchmark.h>
 #include <pthread.h>
 #include <rte_ring.h>
