@@ -3,9 +3,11 @@
 // earlier ones: a floor rather than a cache. Bodies are copied as they are, by all of them.
 //
 // state::Cache alone ages, evicts, compares keys of any length, and keeps answers of any size next to their
-// questions, in fewer octets than the tables need for records of fixed size. It is within reach of the
-// direct-mapped table and well ahead of the others, because a hit is two loads that were asked for in time:
-// the bucket, then the entry with name and body in one or two lines.
+// questions. A hit there is two loads that were asked for in time, the bucket, then the entry with name and
+// body: ten nanoseconds more than in the direct-mapped table, and at a million names half of rte_hash's,
+// which loads bucket, key and record one after the other. While all fits the processor's caches, rte_hash is
+// as fast. Ours also copies the name as the parser would; the others are given keys that are ready to
+// compare.
 #include <benchmark/benchmark.h>
 
 #include <array>
