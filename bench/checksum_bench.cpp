@@ -1,11 +1,18 @@
 // The Internet checksum over usual lengths, and the validation of whole frames, of which it is the greater
 // part. Lengths and places vary from call to call, as in traffic, so that the branch predictor learns nothing
 // it wouldn't there.
+//
+// Beside ours (sixteen octets at a time, on every x86-64-v2): rte_raw_cksum, eight octets at a time, AVX2,
+// and AVX-512 with the end masked. Up to 100 octets, where queries and most answers are, ours and the wide
+// ones are equal within measure; above 300 octets the wide ones take half the time.
 #include <benchmark/benchmark.h>
+#include <rte_ip.h>
 
 #include <random>
 #include <vector>
 
+#include "bench/alternatives/checksums.h"
+#include "bench/support.h"
 #include "dataplane/base/bytes.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/frame.h"
@@ -14,21 +21,39 @@
 namespace {
 
 using namespace shunt;
+using namespace shunt::bench;
 using namespace shunt::net;
 using Octets = std::vector<std::uint8_t>;
 
 constexpr unsigned kJobs = 1024;
 constexpr unsigned kFrames = 256;
 
-// Lengths from range(0), spread over range(1).
+struct Job {
+  std::size_t at, length;
+};
+
+using Add = Sum (*)(const std::uint8_t* data, std::size_t length);
+
+Sum ours(const std::uint8_t* data, std::size_t length) {
+  return add_octets(0, data, length);
+}
+Sum rte(const std::uint8_t* data, std::size_t length) {
+  return rte_raw_cksum(data, length);
+}
+
+// Lengths from range(0), spread over range(1). kCan: whether this processor has what it needs.
+template <Add kAdd, bool (*kCan)()>
 void BM_AddOctets(benchmark::State& state) {
+  if (!kCan()) {
+    state.SkipWithError("this processor can't");
+    return;
+  }
   std::mt19937 random(1);
   Octets octets(1 << 16);
   for (std::uint8_t& octet : octets)
     octet = static_cast<std::uint8_t>(random());
-  struct Job {
-    std::size_t at, length;
-  };
+  for (std::size_t length = 0; length < 1500; ++length)
+    require(fold(kAdd(&octets[length], length)) == fold(ours(&octets[length], length)), "checksum");
   std::vector<Job> jobs(kJobs);
   const auto least = static_cast<std::size_t>(state.range(0)),
              spread = static_cast<std::size_t>(state.range(1));
@@ -37,12 +62,31 @@ void BM_AddOctets(benchmark::State& state) {
   std::size_t i = 0, bytes = 0;
   for (auto _ : state) {
     const Job& job = jobs[i++ % kJobs];
-    benchmark::DoNotOptimize(fold(add_octets(0, &octets[job.at], job.length)));
+    benchmark::DoNotOptimize(fold(kAdd(&octets[job.at], job.length)));
     bytes += job.length;
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes));
 }
-BENCHMARK(BM_AddOctets)->Args({41, 0})->Args({35, 40})->Args({100, 60})->Args({300, 300})->Args({1232, 0});
+bool always() {
+  return true;
+}
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") != 0;
+}
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("bmi2") != 0;
+}
+// UDP header and message: queries, answers of one record, of several, the longest.
+void datagrams(benchmark::internal::Benchmark* b) {
+  b->Args({48, 0})->Args({35, 40})->Args({64, 32})->Args({100, 60})->Args({300, 300})->Args({1232, 0});
+}
+BENCHMARK(BM_AddOctets<ours, always>)->Apply(datagrams);
+BENCHMARK(BM_AddOctets<rte, always>)->Apply(datagrams);
+BENCHMARK(BM_AddOctets<sum_words, always>)->Apply(datagrams);
+BENCHMARK(BM_AddOctets<sum_avx2, has_avx2>)->Apply(datagrams);
+BENCHMARK(BM_AddOctets<sum_avx512, has_avx512>)->Apply(datagrams);
+BENCHMARK(BM_AddOctets<sum_masked256, has_avx512>)->Apply(datagrams);
 
 Octets frame(bool v4, std::size_t payload) {
   const std::size_t header = v4 ? kIpv4Size : kIpv6Size;

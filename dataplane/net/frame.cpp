@@ -1,5 +1,6 @@
 #include "dataplane/net/frame.h"
 
+#include <array>
 #include <cstring>
 
 #include "dataplane/base/bytes.h"
@@ -44,11 +45,17 @@ bool is_group_v4(std::uint32_t address) {
   return is_multicast_v4(address) || address == 0xffffffff;
 }
 
-// 240/4 is not among them: gateways of large private networks do carry it.
-bool is_bad_source_v4(std::uint32_t address) {
-  const std::uint32_t net = address >> 24;
-  return static_cast<unsigned>(net == 0) | static_cast<unsigned>(net == 127) |
-         static_cast<unsigned>(is_multicast_v4(address)) | static_cast<unsigned>(address == 0xffffffff);
+// By first octet: 0/8, 127/8 and multicast. 240/4 is not among them: gateways of large private networks do
+// carry it.
+constexpr auto kBadSource = [] {
+  std::array<bool, 256> bad{};
+  bad[0] = bad[127] = true;
+  for (unsigned i = 224; i < 240; ++i)
+    bad[i] = true;
+  return bad;
+}();
+bool is_bad_source_v4(const std::uint8_t* address) {
+  return kBadSource[address[0]] || load_be32(address) == 0xffffffff;
 }
 
 // The upper twelve octets are zero: "::", "::1" and the rest of ::/96.
@@ -63,7 +70,7 @@ bool is_mapped_v6(const std::uint8_t* a) {
   return load_le64(a) == 0 && load_be32(a + 8) == 0xffff;
 }
 
-FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum addresses, bool group) const {
+inline FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum addresses, bool group) const {
   if (group || view.broadcast) return drop(FrameDrop::ip_destination);
   if (length < kUdpSize) return drop(FrameDrop::udp_length);
   const std::uint16_t datagram = load_be16(l4 + 4);
@@ -114,16 +121,19 @@ FrameKind Parser::ipv4() const {
   const std::size_t total = load_be16(ip + 2);
   if (total < header) return drop(FrameDrop::ip_header);
   if (total > available) return drop(FrameDrop::runt);
-  const Sum addresses = add_octets(0, ip + 12, 8);
+  const Sum addresses = narrow(load_le64(ip + 12));
   if (!known.ip_good) {
-    Sum sum = add_octets(addresses, ip, 12);
-    if (header != kIpv4Size) sum = add_octets(sum, ip + kIpv4Size, header - kIpv4Size);
+    std::uint32_t middle;
+    std::memcpy(&middle, ip + 8, sizeof middle);
+    Sum sum = addresses + narrow(load_le64(ip)) + middle;
+    if (header != kIpv4Size) [[unlikely]]
+      sum = add_octets(sum, ip + kIpv4Size, header - kIpv4Size);
     if (fold(sum) != 0xffff) return drop(FrameDrop::ip_checksum);
   }
   if ((load_be16(ip + 6) & kMoreOrOffset) != 0) return drop(FrameDrop::ip_fragment);
   const std::uint8_t protocol = ip[9];
   if (header != kIpv4Size && protocol == kProtocolUdp) return drop(FrameDrop::ip_options);
-  if (is_bad_source_v4(load_be32(ip + 12))) return drop(FrameDrop::ip_source);
+  if (is_bad_source_v4(ip + 12)) return drop(FrameDrop::ip_source);
 
   view.v4 = true;
   view.source = IpAddress::v4(ip + 12);

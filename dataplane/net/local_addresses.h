@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dataplane/base/address.h"
+#include "dataplane/base/bytes.h"
 
 namespace shunt::net {
 
@@ -24,13 +25,25 @@ class LocalAddresses {
   explicit LocalAddresses(std::span<const LocalAddress> addresses);
 
   /// Null where `address` isn't ours.
-  const LocalAddress* find(const IpAddress& address) const;
+  const LocalAddress* find(const IpAddress& address) const {
+    if (slots_.empty()) [[unlikely]]
+      return nullptr;
+    for (std::uint32_t slot = hash(address) & mask_;; slot = (slot + 1) & mask_) {
+      const std::uint16_t index = slots_[slot];
+      if (index == kEmpty) return nullptr;
+      if (entries_[index].address == address) return &entries_[index];
+    }
+  }
   std::span<const LocalAddress> all() const { return entries_; }
 
  private:
-  static std::uint32_t hash(const IpAddress& address);
+  static constexpr std::uint16_t kEmpty = 0xffff;
+  static std::uint32_t hash(const IpAddress& address) {
+    const std::uint64_t folded = load_le64(address.octets.data()) ^ load_le64(&address.octets[8]);
+    return static_cast<std::uint32_t>((folded * 0x9e3779b97f4a7c15) >> 32);
+  }
   std::vector<LocalAddress> entries_;
-  std::vector<std::uint16_t> slots_;  ///< index into entries_, or 0xffff
+  std::vector<std::uint16_t> slots_;  ///< index into entries_, or kEmpty; one at least of each table is
   std::uint32_t mask_ = 0;
 };
 

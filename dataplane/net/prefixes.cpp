@@ -6,8 +6,6 @@
 #include <limits>
 #include <map>
 
-#include "dataplane/base/bytes.h"
-
 namespace shunt::net {
 namespace {
 
@@ -165,8 +163,7 @@ void PrefixTable::build_v6() {
   upper_ = flatten(std::move(upper), kNone);
 }
 
-std::uint32_t PrefixTable::find_index(const IpAddress& address) const {
-  if (address.is_v4()) return v4_.find(load_be32(address.v4_octets()));
+std::uint32_t PrefixTable::find_index_v6(const IpAddress& address) const {
   const std::uint32_t i = upper_.find(load_be64(&address.octets[0]));
   if (i == kNone || (i & kLower) == 0) return i;
   return lower_[i & ~kLower].find(load_be64(&address.octets[8]));

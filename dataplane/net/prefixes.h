@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "dataplane/base/address.h"
+#include "dataplane/base/bytes.h"
 
 namespace shunt::net {
 
@@ -92,7 +93,10 @@ class PrefixTable {
   template <typename Key>
   static Level<Key> flatten(std::vector<Range<Key>> ranges, std::uint32_t outside);
 
-  std::uint32_t find_index(const IpAddress& address) const;
+  std::uint32_t find_index(const IpAddress& address) const {
+    return address.is_v4() ? v4_.find(load_be32(address.v4_octets())) : find_index_v6(address);
+  }
+  std::uint32_t find_index_v6(const IpAddress& address) const;
   void build_v4();
   void build_v6();
 

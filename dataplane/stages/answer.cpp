@@ -82,12 +82,8 @@ void reflect_ipv6(std::uint8_t* ip, std::size_t udp_length) {
 // (RFC 1624, in the form of a sum and its parts).
 std::uint16_t patched_checksum(const Query& q, std::size_t length, net::Sum tail) {
   constexpr net::Sum kZero = net::Sum{0xffff} << 40;  // keeps the difference positive
-  const std::uint64_t first = load_le64(q.wire);
-  std::uint32_t last;
-  std::memcpy(&last, q.wire + 8, sizeof last);
-  const net::Sum header = (first & 0xffffffff) + (first >> 32) + last;
   const net::Sum before = q.replaced_sum + 2 * net::word(static_cast<std::uint16_t>(kUdpHeader + q.length));
-  const net::Sum after = header + net::at_offset(tail, q.question.end) +
+  const net::Sum after = dns_header_sum(q.wire) + net::at_offset(tail, q.question.end) +
                          2 * net::word(static_cast<std::uint16_t>(kUdpHeader + length));
   return net::finish_udp(kZero + static_cast<std::uint16_t>(~q.frame.udp_checksum) + after - before);
 }

@@ -35,6 +35,13 @@ struct alignas(kCacheLine) Query {
   const state::Upstream* upstream;  ///< who is to answer
 };
 
+/// Sum of a DNS header's twelve octets, read as dns::store_header() writes them.
+inline net::Sum dns_header_sum(const std::uint8_t* wire) {
+  std::uint32_t last;
+  std::memcpy(&last, wire + 8, sizeof last);
+  return net::narrow(load_le64(wire)) + last;
+}
+
 /// A frame that an upstream sent, to one of our source ports.
 struct Answer {
   rte_mbuf* packet;

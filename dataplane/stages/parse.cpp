@@ -37,10 +37,7 @@ bool admit(Context& context, Query& q, QueryVerdict verdict) {
 
 // The message has a whole header.
 net::Sum replaced_sum(const Query& q) {
-  const std::uint64_t first = load_le64(q.wire);
-  std::uint32_t last;
-  std::memcpy(&last, q.wire + 8, sizeof last);
-  const net::Sum header = (first & 0xffffffff) + (first >> 32) + last;
+  const net::Sum header = dns_header_sum(q.wire);
   const std::size_t end = q.question.end;
   if (q.length <= end) return header;
   return header + net::at_offset(net::add_octets(0, q.wire + end, q.length - end), end);
