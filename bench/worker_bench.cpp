@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/base/prefetch.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/eal.h"
 #include "dataplane/net/checksum.h"
@@ -91,6 +92,8 @@ struct Source {
     auto& s = *static_cast<Source*>(self);
     for (unsigned i = 0; i < count; ++i) {
       const Frame& f = s.frames[s.at];
+      prefetch(&s.frames[(s.at + kBurst) % kFrames]);  // the next burst's: a link has what comes next at hand
+      prefetch(&s.frames[(s.at + kBurst) % kFrames].octets[64]);
       s.at = (s.at + 1) % kFrames;
       std::memcpy(rte_pktmbuf_mtod(packets[i], void*), f.octets.data(), Frame::kOctets);
       packets[i]->data_len = static_cast<std::uint16_t>(f.length);

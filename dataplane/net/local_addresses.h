@@ -39,8 +39,10 @@ class LocalAddresses {
  private:
   static constexpr std::uint16_t kEmpty = 0xffff;
   static std::uint32_t hash(const IpAddress& address) {
+    // What differs between addresses are their last octets, which a little-endian load has on top: a
+    // multiplication would carry them out.
     const std::uint64_t folded = load_le64(address.octets.data()) ^ load_le64(&address.octets[8]);
-    return static_cast<std::uint32_t>((folded * 0x9e3779b97f4a7c15) >> 32);
+    return static_cast<std::uint32_t>((__builtin_bswap64(folded) * 0x9e3779b97f4a7c15) >> 32);
   }
   std::vector<LocalAddress> entries_;
   std::vector<std::uint16_t> slots_;  ///< index into entries_, or kEmpty; one at least of each table is

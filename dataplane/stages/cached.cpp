@@ -26,35 +26,42 @@ struct Tail {
   }
 };
 
+// An OPT of ours behind the answer.
+void add_opt(const Query& q, bool servfail, Tail& tail) {
+  std::uint8_t* const record = q.wire + q.question.end + tail.length;
+  const std::size_t size = dns::write_opt(
+      record, {.udp_size = kEdnsSize,
+               .dnssec_ok = q.question.edns.dnssec_ok,
+               .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone});
+  tail.add(size, net::add_octets(0, record, size));
+}
+
+std::size_t limit_of(const Query& q) {
+  if (q.transport != state::Transport::kUdp) return q.room;
+  return std::min<std::size_t>(dns::client_limit(q.question.edns), q.room);
+}
+
 // Finishes the answer behind the client's own question, which stays as it is, its case included.
 Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   const dns::Question& question = q.question;
   const bool servfail = (hit.flags & dns::kRcodeMask) == static_cast<std::uint16_t>(dns::Rcode::kServFail);
   const std::size_t opt =
       !question.edns.present ? 0 : dns::kOptSize + (servfail ? dns::kExtendedErrorSize : 0);
-  const std::size_t udp_limit = dns::client_limit(question.edns);
-  const std::size_t limit = q.transport == state::Transport::kUdp && udp_limit < q.room ? udp_limit : q.room;
-  dns::Header header{question.id, answer_flags(question, hit.flags), 1, hit.ancount, hit.nscount,
-                     hit.arcount};
+  std::uint16_t flags = answer_flags(question, hit.flags);
   Tail tail;
-  if (question.end + hit.body_length + opt <= limit) [[likely]] {
+  std::uint16_t records = 0xffff;  // keeps the counts, or none of them
+  if (question.end + hit.body_length + opt <= limit_of(q)) [[likely]] {
     state::copy_aged(hit, q.wire + question.end, q.room - question.end);
-    tail.add(hit.body_length, state::aged_sum(hit));
+    tail = {hit.body_length, state::aged_sum(hit)};
   } else {
-    header.flags |= dns::kTc;
-    header.ancount = header.nscount = header.arcount = 0;
+    flags |= dns::kTc;
+    records = 0;
     ++context.stats[Counter::truncated];
   }
-  if (opt != 0) {
-    ++header.arcount;
-    std::uint8_t* const record = q.wire + question.end + tail.length;
-    dns::write_opt(record,
-                   {.udp_size = kEdnsSize,
-                    .dnssec_ok = question.edns.dnssec_ok,
-                    .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone});
-    tail.add(opt, net::add_octets(0, record, opt));
-  }
-  dns::store_header(q.wire, header);
+  if (opt != 0) add_opt(q, servfail, tail);
+  dns::store_header(q.wire, {question.id, flags, 1, static_cast<std::uint16_t>(hit.ancount & records),
+                             static_cast<std::uint16_t>(hit.nscount & records),
+                             static_cast<std::uint16_t>((hit.arcount & records) + (opt != 0 ? 1 : 0))});
   return tail;
 }
 

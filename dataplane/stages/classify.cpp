@@ -10,7 +10,7 @@ net::ChecksumsKnown known_checksums(const rte_mbuf& packet) {
           (packet.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
 }
 
-void drop(Context& context, rte_mbuf* packet, FrameDrop reason) {
+[[gnu::cold, gnu::noinline]] void drop(Context& context, rte_mbuf* packet, FrameDrop reason) {
   ++context.stats.frame_drops[reason];
   rte_pktmbuf_free(packet);
 }

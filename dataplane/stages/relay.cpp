@@ -12,7 +12,7 @@ namespace {
 using state::Slot;
 using state::Waiter;
 
-void drop(Context& context, rte_mbuf* packet, AnswerDrop reason) {
+[[gnu::cold, gnu::noinline]] void drop(Context& context, rte_mbuf* packet, AnswerDrop reason) {
   ++context.stats.answer_drops[reason];
   rte_pktmbuf_free(packet);
 }
