@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from processes import BenchError, Program, program
+from processes import BenchError, Program, program, seconds_run
 
 START_SECONDS = 20.0
 SETTLE_SECONDS = 0.2
@@ -48,6 +48,13 @@ class Telemetry:
 
 
 @dataclasses.dataclass
+class Turn:
+    """Frames a second that came back to the sender, and the share of its core that the less lucky end had."""
+    rate: float
+    core_share: float
+
+
+@dataclasses.dataclass
 class Limit:
     """The pair, paused; `measure` lets it run for a turn."""
     sender: Program
@@ -58,22 +65,26 @@ class Limit:
         self.sender.pause()
         self.swapper.pause()
 
-    def measure(self, seconds: float) -> float:
-        """Frames a second that came back to the sender."""
+    def measure(self, seconds: float) -> Turn:
+        """Lets the pair run."""
         self.swapper.resume()
         self.sender.resume()
         try:
             time.sleep(SETTLE_SECONDS)
-            began, before = time.monotonic(), self.telemetry.received()
+            began, before, ran = time.monotonic(), self.telemetry.received(), self._ran()
             time.sleep(seconds)
-            ended, after = time.monotonic(), self.telemetry.received()
+            ended, after, run = time.monotonic(), self.telemetry.received(), self._ran()
         except OSError as error:
             raise BenchError(f"testpmd does not tell its counters: {error}\n{self.sender.tail()}") from None
         finally:
             self.pause()
         if after == before:
             raise BenchError(f"no frame comes back from testpmd:\n{self.sender.tail()}")
-        return (after - before) / (ended - began)
+        took = ended - began
+        return Turn((after - before) / took, min((b - a) / took for a, b in zip(ran, run)))
+
+    def _ran(self) -> list[float]:
+        return [sum(seconds_run(end.pid).values()) for end in (self.sender, self.swapper)]
 
 
 def _testpmd(folder: pathlib.Path, mode: str, core: int, role: str, frame_octets: int):

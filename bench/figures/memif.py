@@ -8,16 +8,20 @@ import json
 import pathlib
 import re
 import statistics
+import time
 from collections.abc import Iterator
 
 from gateway import RULE_NAME, Build, Gateway, configuration, gateway
-from limit import RING, Limit, limit
+from limit import RING, Limit, Turn, limit
 from netns import Namespace
 from processes import BenchError, Program, program, seconds_run
 
 PERF_MAC = "02:00:00:00:53:01"
 IN_FLIGHT = 2048
 PRIME_SECONDS = 150.0
+# A turn is disturbed where the limits before and after it differ by more than this, or where one of the programs had less of its core.
+STEADY, OWN_SHARE = 1.25, 0.95
+TRIES = 2  # of each case in each round, where the first was disturbed
 _LIVE = re.compile(r"^\s*(\d+) s\b", re.MULTILINE)
 
 
@@ -85,9 +89,10 @@ class Rig:
 
 @dataclasses.dataclass
 class Shares:
-    """Who had the generator's core within the measurement, as shares of one core."""
+    """Who had how much of its core within the measurement; generator and control plane share one."""
     generator: float
     control: float
+    worker: float
 
 
 def turn(rig: Rig, case: Case, seconds: float) -> dict:
@@ -104,28 +109,27 @@ def turn(rig: Rig, case: Case, seconds: float) -> dict:
             status = shunt.json("status") or {}
             figures["worker_busy_percent"] = next((w["busy_percent"] for w in status.get("workers", [])), None)
             figures["counters"] = _counters(shunt)
-            figures["core_shares"] = dataclasses.asdict(shares) if shares else None
+            figures["core_shares"] = dataclasses.asdict(shares)
             if not shunt.process.running():
                 raise BenchError(f"shuntd ended:\n{shunt.process.tail()}")
             return figures
 
 
-def _watch(rig: Rig, perf: Program, shunt: Gateway, seconds: float) -> Shares | None:
+def _watch(rig: Rig, perf: Program, shunt: Gateway, seconds: float) -> Shares:
     """Reads the processes' times at shuntperf's first and last line of a second: the start, the priming and the end stay out."""
     def lines(count: int):
         return lambda: len(_LIVE.findall(perf.log.read_text(encoding="utf-8", errors="replace"))) >= count
 
-    def sample() -> tuple[float, float]:
-        return (sum(seconds_run(perf.pid).values()), seconds_run(shunt.process.pid).get(rig.generator_core, 0.0))
+    def sample() -> tuple[float, ...]:
+        gateways = seconds_run(shunt.process.pid)
+        return (time.monotonic(), sum(seconds_run(perf.pid).values()), gateways.get(rig.generator_core, 0.0),
+                gateways.get(rig.worker_core, 0.0))
 
     perf.expect(lines(1), PRIME_SECONDS + 60, "it began to measure")
-    before = sample()
-    spans = int(seconds) - 1
-    if spans < 1:
-        return None
-    perf.expect(lines(1 + spans), seconds + 10, "its measurement went on")
-    after = sample()
-    return Shares(*(round((b - a) / spans, 3) for a, b in zip(before, after)))
+    began, *before = sample()
+    perf.expect(lines(max(2, int(seconds) - 1)), seconds + 10, "its measurement went on")
+    ended, *after = sample()
+    return Shares(*(round((b - a) / (ended - began), 3) for a, b in zip(before, after)))
 
 
 def _counters(shunt: Gateway) -> dict[str, int]:
@@ -164,34 +168,49 @@ def rounds(rig: Rig, cases: list[Case], count: int, seconds: float, tell) -> dic
         before = link.measure(seconds * 2 / 3)
         for number in range(1, count + 1):
             for case in cases:
-                figures = turn(rig, case, seconds)
-                after = link.measure(seconds * 2 / 3)
-                rate = figures["queries_per_second"]
-                figures |= {"limits": [before, after], "ratio": rate / ((before + after) / 2), "round": number}
-                turns[case.key].append(figures)
-                tell(f"round {number} of {count}: {case.title}: {rate / 1e6:.2f} M queries/s, limit {before / 1e6:.1f} and "
-                     f"{after / 1e6:.1f} M frames/s, ratio {figures['ratio']:.3f}")
-                before = after
+                for _ in range(TRIES):
+                    figures = turn(rig, case, seconds)
+                    after = link.measure(seconds * 2 / 3)
+                    _compare(figures, before, after)
+                    turns[case.key].append(figures | {"round": number})
+                    tell(f"round {number} of {count}: {case.title}: {_line(figures)}")
+                    before = after
+                    if not figures["disturbed"]:
+                        break
     return turns
 
 
-# Two limits around a turn that differ by more than this: the machine changed its speed meanwhile, and the turn's ratio says little.
-STEADY = 1.25
+def _line(figures: dict) -> str:
+    before, after = (f"{limit / 1e6:.1f}" for limit in figures["limits"])
+    return (f"{figures['queries_per_second'] / 1e6:.2f} M queries/s, limit {before} and {after} M frames/s, ratio {figures['ratio']:.3f}"
+            + (", disturbed" if figures["disturbed"] else ""))
+
+
+def _compare(figures: dict, before: Turn, after: Turn) -> None:
+    """Adds the limits around a turn, its ratio to them, and whether anything else had a part of the cores meanwhile."""
+    rates = [before.rate, after.rate]
+    shares = figures["core_shares"]
+    figures["limits"] = rates
+    figures["limit_core_shares"] = [before.core_share, after.core_share]
+    figures["ratio"] = figures["queries_per_second"] / statistics.mean(rates)
+    figures["disturbed"] = (max(rates) > STEADY * min(rates) or
+                            min(before.core_share, after.core_share, shares["worker"],
+                                shares["generator"] + shares["control"]) < OWN_SHARE)
 
 
 def summary(case: Case, turns: list[dict], tsc_hz: float) -> dict:
-    """Medians. Ratios are of the turns with equal limits before and after, where there are such turns."""
+    """Medians of the undisturbed turns, of all where there are none."""
+    quiet = [t for t in turns if not t["disturbed"]]
+
     def median(of) -> float:
-        return statistics.median(of(t) for t in turns)
-    steady = [t for t in turns if max(t["limits"]) <= STEADY * min(t["limits"])]
+        return statistics.median(of(t) for t in quiet or turns)
     rate = median(lambda t: t["queries_per_second"])
     busy = median(lambda t: t["worker_busy_percent"] or 0)
-    shares = [t["core_shares"] for t in turns if t["core_shares"]]
     return {
         "queries_per_second": rate,
         "limit": median(lambda t: statistics.mean(t["limits"])),
-        "ratio": statistics.median(t["ratio"] for t in steady or turns),
-        "steady_turns": len(steady),
+        "ratio": median(lambda t: t["ratio"]),
+        "quiet_turns": len(quiet),
         "turns": len(turns),
         "p50_us": median(lambda t: t["clients"]["latency_us"]["p50"]),
         "p99_us": median(lambda t: t["clients"]["latency_us"]["p99"]),
@@ -200,8 +219,8 @@ def summary(case: Case, turns: list[dict], tsc_hz: float) -> dict:
         "wrong": sum(t["clients"]["wrong"] for t in turns),
         "errors": sum(t["clients"]["answered"] - t["clients"]["rcodes"].get(case.answer, 0) for t in turns),
         "worker_busy_percent": busy,
-        "generator_share": statistics.median(s["generator"] for s in shares) if shares else None,
-        "control_share": statistics.median(s["control"] for s in shares) if shares else None,
+        "generator_share": median(lambda t: t["core_shares"]["generator"]),
+        "control_share": median(lambda t: t["core_shares"]["control"]),
         "query_octets": median(lambda t: t["clients"]["octets_sent"] / max(1, t["clients"]["sent"])),
         "answer_octets": median(lambda t: t["clients"]["octets_received"] / max(1, t["clients"]["answered"])),
         "cycles_per_query": tsc_hz * busy / 100 / rate if rate else None,

@@ -26,9 +26,9 @@ def memif_table(result: dict) -> Table:
         rows.append([case["title"], _millions(m["queries_per_second"]), _millions(m["limit"]), f"{m['ratio']:.3f}",
                      f"{m['p50_us']:.1f} us", f"{m['p99_us']:.1f} us", _loss(m["lost_share"]), str(m["wrong"] + m["errors"]),
                      f"{m['worker_busy_percent']:.0f} %", f"{m['cycles_per_query']:.0f}", _percent(m["generator_share"]),
-                     _percent(m["control_share"]), f"{m['steady_turns']} of {m['turns']}"])
+                     _percent(m["control_share"]), f"{m['quiet_turns']} of {m['turns']}"])
     return (["one worker over memif", "shunt", "limit", "ratio", "p50", "p99", "lost", "wrong", "worker busy", "cycles a query",
-             "generator", "control plane", "steady"], rows)
+             "generator", "control plane", "undisturbed"], rows)
 
 
 def peers_table(result: dict) -> Table:
