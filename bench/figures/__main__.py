@@ -22,7 +22,7 @@ import readme  # noqa: E402
 import report  # noqa: E402
 from gateway import RULES, Build, write_rules  # noqa: E402
 from netns import Namespace, remove_leftovers  # noqa: E402
-from processes import ROOT, BenchError, machine  # noqa: E402
+from processes import ROOT, BenchError, foreign_seconds, foreign_share, machine  # noqa: E402
 from wire import Wire  # noqa: E402
 
 GENERATOR_CORE = 0
@@ -95,15 +95,25 @@ def _measure(options: argparse.Namespace, result: dict) -> None:
                 result["peers"] = peers.rounds(rig, build, servers, (options.rounds + 1) // 2, options.seconds, tell)
             finally:
                 rig.close()
-        repetitions = 1 if options.quick else 3
-        if "workers" in options.parts:
-            tell("two workers against one")
-            result["workers"] = micro.workers(build.benchmarks, folder, repetitions)
-            if not result["workers"]:
-                result["notes"].append(f"two workers against one, as {build.benchmarks / micro.WORKERS} is missing")
-        if "micro" in options.parts:
-            found = micro.suite(build.benchmarks, folder, repetitions, tell)
-            result["micro"] = {"headlines": micro.headlines(found), "suite": found}
+        _benchmarks(options, build, folder, result)
+    result["notes"] += [f"{entry['title']}: no turn of {entry['median']['turns']} was undisturbed, other programs ran"
+                        for part in ("memif", "peers") for entry in result.get(part, {}).values() if not entry["median"]["quiet_turns"]]
+
+
+def _benchmarks(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    repetitions = 1 if options.quick else 3
+    before, began = foreign_seconds(), time.monotonic()
+    if "workers" in options.parts:
+        tell("two workers against one")
+        result["workers"] = micro.workers(build.benchmarks, folder, repetitions)
+        if not result["workers"]:
+            result["notes"].append(f"NOT MEASURED: two workers against one, as {micro.WORKERS} was not compiled")
+    if "micro" in options.parts:
+        found = micro.suite(build.benchmarks, folder, repetitions, tell)
+        result["micro"] = {"headlines": micro.headlines(found), "suite": found}
+    others = foreign_share(before, foreign_seconds(), time.monotonic() - began)
+    if options.parts & set(SINGLES) and others > peers.FOREIGN:
+        result["notes"].append(f"while the Google Benchmark programs ran, other programs had {others:.2f} cores")
 
 
 def _memif(options: argparse.Namespace, build: Build, folder: pathlib.Path, worker_core: int, cases: list[memif.Case],

@@ -4,7 +4,7 @@ from __future__ import annotations
 import dataclasses
 from xml.sax.saxutils import escape
 
-WIDTH, LABEL, VALUE = 860, 260, 170
+WIDTH, LABEL, VALUE = 900, 300, 170
 ROW, BAR, GAP = 26, 17, 30
 TEXT, LIMIT, SHUNT, PEER = "#7a7f87", "#9aa1ab", "#2f81f7", "#d29922"
 FONT = "font-family=\"-apple-system,'Segoe UI',Helvetica,Arial,sans-serif\""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 PR_SET_PDEATHSIG = 1
+KERNEL_THREADS = 2  # their common parent
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _libc = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
@@ -134,6 +135,35 @@ def seconds_run(pid: int) -> dict[int, float]:
             continue  # a thread that has just ended
         by_core[core] = by_core.get(core, 0.0) + nanoseconds / 1e9
     return by_core
+
+
+def foreign_seconds() -> dict[int, float]:
+    """Processor seconds, children that ended included, of each process that isn't this one, its parents or one that it started; the kernel's
+    threads stay out, as they work for all."""
+    parents: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                pid = int(entry.name)
+                parents[pid] = int(fields[1])
+                seconds[pid] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def line(pid: int) -> set[int]:
+        found = set()
+        while pid in parents and pid not in found:
+            found.add(pid)
+            pid = parents[pid]
+        return found
+
+    own = line(os.getpid())
+    return {pid: s for pid, s in seconds.items() if pid not in own and not {os.getpid(), KERNEL_THREADS} & line(pid)}
+
+
+def foreign_share(before: dict[int, float], after: dict[int, float], seconds: float) -> float:
+    """Cores that others had between two looks."""
+    return sum(max(0.0, s - before.get(pid, 0.0)) for pid, s in after.items()) / seconds
 
 
 # --- the machine --------------------------------------------------------------------------------------------------

@@ -38,8 +38,10 @@ def peers_table(result: dict) -> Table:
         # A generator that sends less than it was told, and loses nothing, is the slower end.
         limited = " (the generator's limit)" if m["lost_share"] < 0.001 else ""
         rows.append([peer["title"], f"{m['queries_per_second']:,.0f}/s{limited}", f"{m['offered_per_second']:,.0f}/s",
-                     f"{m['dnsperf_queries_per_second']:,.0f}/s", f"{m['dnsperf_latency_us']:.0f} us"])
-    return ["one server core, one veth pair", "answers to kxdpgun", "of queries", "answers to dnsperf", "dnsperf's mean latency"], rows
+                     f"{m['dnsperf_queries_per_second']:,.0f}/s", f"{m['dnsperf_latency_us']:.0f} us",
+                     f"{m['quiet_turns']} of {m['turns']}"])
+    return ["one server core, one veth pair", "answers to kxdpgun", "of queries", "answers to dnsperf", "dnsperf's mean latency",
+            "undisturbed"], rows
 
 
 def bar_table(lines: list[Verdict]) -> Table:
@@ -108,7 +110,7 @@ def terminal(result: dict) -> str:
     if estimates(result):
         parts.append("On paper, 100 GbE:\n" + plain(paper_table(result)))
     parts.append(plain(bar_table(verdicts(result))))
-    parts += [f"NOT MEASURED: {note}" for note in result.get("notes", [])]
+    parts += [f"NOTE: {note}" for note in result.get("notes", [])]
     return "\n\n".join(parts)
 
 
@@ -141,7 +143,7 @@ def results_block(result: dict) -> str:
     if result.get("micro"):
         parts.append(markdown(micro_table(result)))
     parts.append(markdown(bar_table(verdicts(result))))
-    parts += [f"Not measured: {note}." for note in result.get("notes", [])]
+    parts += [f"Note: {note}." for note in result.get("notes", [])]
     return "\n\n".join(parts)
 
 
