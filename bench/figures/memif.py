@@ -19,8 +19,8 @@ from processes import BenchError, Program, program, seconds_run
 PERF_MAC = "02:00:00:00:53:01"
 IN_FLIGHT = 2048
 PRIME_SECONDS = 150.0
-# A turn is disturbed where the limits before and after it differ by more than this, or where one of the programs had less of its core.
-STEADY, OWN_SHARE = 1.25, 0.95
+# A turn is disturbed where one of the limits around it is so much below the run's highest, or where a program had less of its core than that.
+STEADY, OWN_SHARE = 0.8, 0.95
 TRIES = 2  # of each case in each round, where the first was disturbed
 _LIVE = re.compile(r"^\s*(\d+) s\b", re.MULTILINE)
 
@@ -166,17 +166,22 @@ def rounds(rig: Rig, cases: list[Case], count: int, seconds: float, tell) -> dic
     with limits(rig, cases) as link:
         link.measure(seconds * 2 / 3)  # the first turn is slower than the others
         before = link.measure(seconds * 2 / 3)
+        highest = before.rate
         for number in range(1, count + 1):
             for case in cases:
                 for _ in range(TRIES):
                     figures = turn(rig, case, seconds)
                     after = link.measure(seconds * 2 / 3)
-                    _compare(figures, before, after)
+                    highest = max(highest, after.rate)
+                    _compare(figures, before, after, highest)
                     turns[case.key].append(figures | {"round": number})
                     tell(f"round {number} of {count}: {case.title}: {_line(figures)}")
                     before = after
                     if not figures["disturbed"]:
                         break
+    # What looked undisturbed as long as nothing better was known.
+    for figures in (f for list_ in turns.values() for f in list_):
+        figures["disturbed"] |= min(figures["limits"]) < STEADY * highest
     return turns
 
 
@@ -186,14 +191,14 @@ def _line(figures: dict) -> str:
             + (", disturbed" if figures["disturbed"] else ""))
 
 
-def _compare(figures: dict, before: Turn, after: Turn) -> None:
-    """Adds the limits around a turn, its ratio to them, and whether anything else had a part of the cores meanwhile."""
+def _compare(figures: dict, before: Turn, after: Turn, highest: float) -> None:
+    """Adds the limits around a turn, its ratio to them, and whether the machine was slower than it can be meanwhile."""
     rates = [before.rate, after.rate]
     shares = figures["core_shares"]
     figures["limits"] = rates
     figures["limit_core_shares"] = [before.core_share, after.core_share]
     figures["ratio"] = figures["queries_per_second"] / statistics.mean(rates)
-    figures["disturbed"] = (max(rates) > STEADY * min(rates) or
+    figures["disturbed"] = (min(rates) < STEADY * highest or
                             min(before.core_share, after.core_share, shares["worker"],
                                 shares["generator"] + shares["control"]) < OWN_SHARE)
 

@@ -121,8 +121,8 @@ def readme_block(result: dict) -> str:
     return f"""![Queries answered a second: the link's limit, shunt, and its peers](docs/figures.svg)
 
 Measured by `scripts/bench` in one run, medians of {options["rounds"]} rounds; the limit, shunt and the peers took turns. All that a user has on was on: checksums
-verified, allow lists, networks, 1,000,000 rules, ageing TTLs, counters. A busy machine halves all figures at once: the ratio to the link's limit is what
-counts. {_sentence(result)}
+verified, allow lists, networks, 1,000,000 rules, ageing TTLs, counters. A busy machine is slower in all of it: the ratio to the
+link's limit counts more than the rate. {_sentence(result)}
 
 {markdown(bar_table(verdicts(result)))}
 
