@@ -86,45 +86,63 @@ def _measure(options: argparse.Namespace, result: dict) -> None:
     with tempfile.TemporaryDirectory(prefix="shunt-bench-") as name:
         folder = pathlib.Path(name)
         write_rules(folder, RULES)
-        worker_core = (os.cpu_count() or 1) - 1
-        if cases := [case for case in memif.CASES if case.key in options.parts]:
-            result["memif"] = _memif(options, build, folder, worker_core, cases, result["machine"]["tsc_hz"])
-        if servers := [key for key in peers.TITLES if key in options.parts]:
-            rig = Wire(folder, GENERATOR_CORE, worker_core)
+        for part in (_memif, _peers, _workers, _suite):
+            before, began = foreign_seconds(), time.monotonic()
             try:
-                result["peers"] = peers.rounds(rig, build, servers, (options.rounds + 1) // 2, options.seconds, tell)
-            finally:
-                rig.close()
-        _benchmarks(options, build, folder, result)
-    result["notes"] += [f"{entry['title']}: no turn of {entry['median']['turns']} was undisturbed, other programs ran"
+                part(options, build, folder, result)
+            except (BenchError, RuntimeError, AssertionError, OSError) as error:
+                # The other parts' figures are worth keeping.
+                result["notes"].append(f"FAILED: {part.__name__[1:]}: {error}")
+                tell(result["notes"][-1])
+            result["foreign_cores"][part.__name__[1:]] = round(
+                foreign_share(before, foreign_seconds(), time.monotonic() - began), 3)
+    result["notes"] += [f"{part}: other programs had {share:.2f} cores meanwhile" for part, share in result["foreign_cores"].items()
+                        if share > peers.FOREIGN]
+    result["notes"] += [f"{entry['title']}: no turn of {entry['median']['turns']} was undisturbed"
                         for part in ("memif", "peers") for entry in result.get(part, {}).values() if not entry["median"]["quiet_turns"]]
 
 
-def _benchmarks(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
-    repetitions = 1 if options.quick else 3
-    before, began = foreign_seconds(), time.monotonic()
-    if "workers" in options.parts:
-        tell("two workers against one")
-        result["workers"] = micro.workers(build.benchmarks, folder, repetitions)
-        if not result["workers"]:
-            result["notes"].append(f"NOT MEASURED: two workers against one, as {micro.WORKERS} was not compiled")
-    if "micro" in options.parts:
-        found = micro.suite(build.benchmarks, folder, repetitions, tell)
-        result["micro"] = {"headlines": micro.headlines(found), "suite": found}
-    others = foreign_share(before, foreign_seconds(), time.monotonic() - began)
-    if options.parts & set(SINGLES) and others > peers.FOREIGN:
-        result["notes"].append(f"while the Google Benchmark programs ran, other programs had {others:.2f} cores")
-
-
-def _memif(options: argparse.Namespace, build: Build, folder: pathlib.Path, worker_core: int, cases: list[memif.Case],
-           tsc_hz: float) -> dict:
+def _memif(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    cases = [case for case in memif.CASES if case.key in options.parts]
+    if not cases:
+        return
     mirror = Namespace("memif-mirror")
     try:
-        turns = memif.rounds(memif.Rig(build, folder, mirror, GENERATOR_CORE, worker_core), cases, options.rounds, options.seconds, tell)
+        rig = memif.Rig(build, folder, mirror, GENERATOR_CORE, worker_core())
+        turns = memif.rounds(rig, cases, options.rounds, options.seconds, tell)
     finally:
         mirror.close()
-    return {case.key: {"title": case.title, "median": memif.summary(case, turns[case.key], tsc_hz), "turns": turns[case.key]}
-            for case in cases}
+    result["memif"] = {case.key: {"title": case.title, "median": memif.summary(case, turns[case.key], result["machine"]["tsc_hz"]),
+                                  "turns": turns[case.key]} for case in cases if turns[case.key]}
+
+
+def _peers(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    keys = [key for key in peers.TITLES if key in options.parts]
+    if not keys:
+        return
+    rig = Wire(folder, GENERATOR_CORE, worker_core())
+    try:
+        result["peers"] = peers.rounds(rig, build, keys, (options.rounds + 1) // 2, options.seconds, tell)
+    finally:
+        rig.close()
+
+
+def _workers(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    if "workers" in options.parts:
+        result["workers"] = micro.workers(build.benchmarks, folder, options.rounds, tell)
+        if not result["workers"]:
+            result["notes"].append(f"NOT MEASURED: two workers against one, as {micro.WORKERS} was not compiled")
+
+
+def _suite(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    if "micro" in options.parts:
+        found = micro.suite(build.benchmarks, folder, result["notes"], tell)
+        tell("Google Benchmark: again, for the bar")
+        result["micro"] = {"headlines": micro.headlines(build.benchmarks, folder, options.rounds), "suite": found}
+
+
+def worker_core() -> int:
+    return (os.cpu_count() or 1) - 1
 
 
 def _keep(options: argparse.Namespace, result: dict) -> pathlib.Path:
@@ -143,7 +161,7 @@ def _result(options: argparse.Namespace) -> dict:
     signal.alarm(DEADLINE_SECONDS)
     remove_leftovers()
     result = {"machine": machine(), "options": {"rounds": options.rounds, "seconds": options.seconds, "parts": sorted(options.parts)},
-              "notes": []}
+              "notes": [], "foreign_cores": {}}
     began = time.monotonic()
     _measure(options, result)
     result["seconds"] = round(time.monotonic() - began)
@@ -161,7 +179,7 @@ def main() -> int:
         print(f"\n{report.terminal(result)}\n")
         if options.readme:
             print("written: " + ", ".join(readme.write(result)))
-        return 0
+        return 1 if any(note.startswith("FAILED") for note in result["notes"]) else 0
     except (BenchError, RuntimeError, AssertionError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

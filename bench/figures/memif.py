@@ -21,6 +21,7 @@ IN_FLIGHT = 2048
 PRIME_SECONDS = 150.0
 # A turn is disturbed where one of the limits around it is so much below the run's highest, or where a program had less of its core than that.
 STEADY, OWN_SHARE = 0.8, 0.95
+MOST_FAILURES = 3  # of a run: one link that doesn't come up must not cost all figures
 TRIES = 2  # of each case in each round, where the first was disturbed
 _LIVE = re.compile(r"^\s*(\d+) s\b", re.MULTILINE)
 
@@ -166,11 +167,18 @@ def rounds(rig: Rig, cases: list[Case], count: int, seconds: float, tell) -> dic
     with limits(rig, cases) as link:
         link.measure(seconds * 2 / 3)  # the first turn is slower than the others
         before = link.measure(seconds * 2 / 3)
-        highest = before.rate
+        highest, failures = before.rate, 0
         for number in range(1, count + 1):
             for case in cases:
                 for _ in range(TRIES):
-                    figures = turn(rig, case, seconds)
+                    try:
+                        figures = turn(rig, case, seconds)
+                    except BenchError as error:
+                        failures += 1
+                        tell(f"round {number} of {count}: {case.title}: FAILED: {error}")
+                        if failures > MOST_FAILURES:
+                            raise
+                        continue
                     after = link.measure(seconds * 2 / 3)
                     highest = max(highest, after.rate)
                     _compare(figures, before, after, highest)

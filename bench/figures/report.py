@@ -44,6 +44,11 @@ def peers_table(result: dict) -> Table:
             "undisturbed"], rows
 
 
+def workers_table(result: dict) -> Table:
+    rows = [[load, _millions(m["one"]), _millions(m["two"]), f"{m['ratio']:.2f}"] for load, m in result["workers"]["loads"].items()]
+    return ["workers in one process, on synthetic ports", "one", "two", "ratio"], rows
+
+
 def bar_table(lines: list[Verdict]) -> Table:
     return ["target", "at least", "measured", ""], [[v.what, v.target, v.measured, v.verdict] for v in lines]
 
@@ -56,7 +61,7 @@ def micro_table(result: dict) -> Table:
 
 def _short(key: str, value: float) -> str:
     # Google Benchmark knows seconds only.
-    if key == "each":
+    if key in ("each", "walk"):
         return f"{value * 1e9:.1f} ns"
     return f"{value / 1e6:,.1f} M" if value >= 1e6 else f"{value:,.4g}"
 
@@ -103,8 +108,7 @@ def terminal(result: dict) -> str:
     if result.get("peers"):
         parts.append(plain(peers_table(result)))
     if result.get("workers"):
-        w = result["workers"]
-        parts.append(f"two workers in one process, synthetic ports: {_millions(w['one'])} and {_millions(w['two'])}, {w['ratio']:.2f} times")
+        parts.append(plain(workers_table(result)))
     if result.get("micro"):
         parts.append(plain(micro_table(result)))
     if estimates(result):
@@ -138,8 +142,7 @@ def results_block(result: dict) -> str:
     parts = [machine_line(result) + "."]
     parts += [markdown(table) for table in (memif_table(result), peers_table(result)) if table[1]]
     if result.get("workers"):
-        w = result["workers"]
-        parts.append(f"Two workers in one process, on synthetic ports: {_millions(w['one'])} and {_millions(w['two'])}, {w['ratio']:.2f} times.")
+        parts.append(markdown(workers_table(result)))
     if result.get("micro"):
         parts.append(markdown(micro_table(result)))
     parts.append(markdown(bar_table(verdicts(result))))
