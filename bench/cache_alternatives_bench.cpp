@@ -37,7 +37,7 @@ QuestionRecord question(std::uint64_t i, std::uint64_t& hash) {
   QuestionRecord q;
   q.length = name.length;
   std::memcpy(q.name.data(), name.wire.data(), name.length);
-  hash = cache_hash(hashes[name.labels], q.type, q.klass, q.flags);
+  hash = cache_hash(hashes[name.labels], q.type, q.flags);
   return q;
 }
 
@@ -89,7 +89,7 @@ class Ours {
   static CacheKey key_of(const QuestionRecord& q, std::uint64_t hash, dns::Name& name) {
     name.length = q.length;
     std::memcpy(name.wire.data(), q.name.data(), q.name.size());
-    return {&name, hash, q.origin, q.type, q.klass, q.flags};
+    return {name.wire.data(), hash, q.origin, 1, q.type, q.flags, name.length};
   }
   HugeMemory memory_;
   Cache cache_;

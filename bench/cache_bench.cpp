@@ -57,7 +57,7 @@ Asked ask(std::uint64_t i) {
 CacheKey key_of(const Asked& a, dns::Name& name) {
   name.length = a.length;
   std::memcpy(name.wire.data(), a.wire.data(), a.wire.size());
-  return {&name, a.hash, 1, 1, 1, 1};
+  return {name.wire.data(), a.hash, 1, 1, 1, 1, name.length};
 }
 
 // One address record, and an OPT.

@@ -267,7 +267,7 @@ class World {
     const std::uint8_t flags = 1;  // RD
     const std::uint64_t hash =
         state::cache_hash(dns::hash_name(key_, name.wire.data(), name.length), 1, flags);
-    cache.insert({&name, hash, 1, 1, 1, flags}, message, reply, 0, 3600, 86400, false);
+    cache.insert({name.wire.data(), hash, 1, 1, 1, flags, name.length}, message, reply, 0, 3600, 86400, false);
   }
 
   template <typename NameOf>

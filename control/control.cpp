@@ -9,9 +9,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The loop sleeps when idle, and not for long: workers can't wake it without a system call of theirs.
-constexpr auto kShortNap = 50us, kLongNap = 500us;
-constexpr unsigned kIdleTurnsBeforeLongNap = 200;
+// The loop sleeps when idle, and not for long: workers can't wake it without a system call of theirs. What
+// comes after a second of quiet may wait a little longer; every waking takes time from whoever has the core.
+constexpr std::chrono::microseconds kShortNap = 50us, kLongNap = 500us, kLongestNap = 2ms;
+constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2000;
 
 dns::HashKey draw_key(Random& random) {
   return {random.next64(), random.next64()};
@@ -187,7 +188,7 @@ void Control::run() {
     } else if (++idle < kIdleTurnsBeforeLongNap) {
       io_.run_one_for(kShortNap);
     } else {
-      io_.run_one_for(kLongNap);
+      io_.run_one_for(idle < kIdleTurnsBeforeLongestNap ? kLongNap : kLongestNap);
     }
     if (!stopping_) continue;
     if ((tcp_done_ && drained()) || std::chrono::steady_clock::now() >= stop_deadline_) break;

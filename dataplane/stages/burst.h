@@ -6,6 +6,7 @@
 
 #include "dataplane/base/limits.h"
 #include "dataplane/dns/query.h"
+#include "dataplane/dns/reply.h"
 #include "dataplane/net/frame.h"
 #include "dataplane/rules/trie.h"
 #include "dataplane/stages/context.h"
@@ -35,13 +36,6 @@ struct alignas(kCacheLine) Query {
   const state::Upstream* upstream;  ///< who is to answer
 };
 
-/// Sum of a DNS header's twelve octets, read as dns::store_header() writes them.
-inline net::Sum dns_header_sum(const std::uint8_t* wire) {
-  std::uint32_t last;
-  std::memcpy(&last, wire + 8, sizeof last);
-  return net::narrow(load_le64(wire)) + last;
-}
-
 /// A frame that an upstream sent, to one of our source ports.
 struct Answer {
   rte_mbuf* packet;
@@ -60,6 +54,9 @@ struct Burst {
   std::array<std::uint8_t, kBurst> alive;  ///< their indices
   std::array<Query, kBurst> query;
   std::array<Answer, kBurst> answer;
+  /// Where answers are taken apart, one after the other: too large to be cleared for each.
+  dns::Reply reply;
+  dns::Name name;
   SuffixHashes hashes;
 };
 

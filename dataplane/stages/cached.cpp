@@ -2,6 +2,7 @@
 
 #include "dataplane/net/checksum.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/stages/sums.h"
 
 namespace shunt {
 namespace {
@@ -28,12 +29,11 @@ struct Tail {
 
 // An OPT of ours behind the answer.
 void add_opt(const Query& q, bool servfail, Tail& tail) {
-  std::uint8_t* const record = q.wire + q.question.end + tail.length;
-  const std::size_t size = dns::write_opt(
-      record, {.udp_size = kEdnsSize,
-               .dnssec_ok = q.question.edns.dnssec_ok,
-               .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone});
-  tail.add(size, net::add_octets(0, record, size));
+  const dns::OptFields fields{
+      .udp_size = kEdnsSize,
+      .dnssec_ok = q.question.edns.dnssec_ok,
+      .error = servfail ? dns::ExtendedError::kCachedError : dns::ExtendedError::kNone};
+  tail.add(dns::write_opt(q.wire + q.question.end + tail.length, fields), opt_sum(fields));
 }
 
 std::size_t limit_of(const Query& q) {

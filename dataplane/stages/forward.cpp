@@ -1,11 +1,13 @@
 // A query that isn't answered at once takes a pending slot: it joins an equal one in flight, goes to a
 // target, or waits for the control plane's decision.
+#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "dataplane/stages/stages.h"
+#include "dataplane/stages/sums.h"
 
 namespace shunt {
 namespace {
@@ -16,11 +18,16 @@ using state::Transport;
 using state::Waiter;
 using state::Waiting;
 
-// Bit i: octet i of the name, as the client wrote it, is an upper-case letter.
+// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. Sixteen octets a step; a
+// packet buffer has them to read behind the name, and what differs there is masked.
 std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
   std::array<std::uint64_t, 4> bits{};
-  for (unsigned i = 0; i < lower.length; ++i) {
-    bits[i / 64] |= std::uint64_t{as_sent[i] != lower.wire[i]} << (i % 64);
+  for (unsigned i = 0; i < lower.length; i += 16) {
+    const __m128i sent = _mm_loadu_si128(reinterpret_cast<const __m128i*>(as_sent + i));
+    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(&lower.wire[i]));
+    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sent, low))) ^ 0xffff;
+    if (lower.length - i < 16) differ &= (1u << (lower.length - i)) - 1;
+    bits[i / 64] |= std::uint64_t{differ} << (i % 64);
   }
   return bits;
 }
@@ -61,7 +68,7 @@ std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* options, st
 
 // Turns the client's message, in place, into the question that goes upstream: flags clean, the client's exact
 // name, our own OPT. The id is set when it is sent. The packet's data becomes the message.
-void make_question(Query& q) {
+Outgoing make_question(Query& q) {
   const dns::Question& question = q.question;
   // AD asks the upstream to say whether the answer is authentic (RFC 6840 section 5.7): known once, told to
   // each as it asked.
@@ -76,15 +83,26 @@ void make_question(Query& q) {
   }
   dns::store_header(q.wire, {0, flags, 1, 0, 0, 1});
   std::uint8_t* opt = q.wire + question.end;
-  std::size_t size = dns::write_opt(opt, {.udp_size = kEdnsSize, .dnssec_ok = question.edns.dnssec_ok});
+  const dns::OptFields fields{.udp_size = kEdnsSize, .dnssec_ok = question.edns.dnssec_ok};
+  std::size_t size = dns::write_opt(opt, fields);
+  net::Sum tail = opt_sum(fields);
   if (kept != 0) {
     store_be16(opt + size - 2, static_cast<std::uint16_t>(kept));
     std::memcpy(opt + size, options.data(), kept);
     size += kept;
+    tail = net::add_octets(0, opt, size);
   }
   q.packet->data_off = static_cast<std::uint16_t>(q.wire - static_cast<std::uint8_t*>(q.packet->buf_addr));
   q.packet->data_len = static_cast<std::uint16_t>(question.end + size);
   q.packet->pkt_len = q.packet->data_len;
+  const net::Sum head = dns_header_sum(q.wire);
+  return {q.packet, net::add_octets(head, q.wire + dns::kHeaderSize, question.end - dns::kHeaderSize) +
+                        net::at_offset(tail, question.end)};
+}
+
+// A question that the control plane or a retry brings.
+Outgoing as_outgoing(rte_mbuf* packet) {
+  return {packet, net::add_octets(0, rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len)};
 }
 
 // The slot's question, made anew for a further try: lower case, which no server minds.
@@ -246,10 +264,10 @@ void forward_one(Context& context, Query& q) {
   if (shared && join(context, q, key)) return;
   Slot* slot = open_slot(context, q, key, shared);
   if (slot == nullptr) return;
-  make_question(q);
+  const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
   if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
-  if (!send_to_target(context, *slot, q.packet, nullptr)) {
+  if (!send_to_target(context, *slot, question, nullptr)) {
     ++context.stats[Counter::upstream_without_path];
     fail(context, *slot, ExtendedError::kNoReachableAuthority);
   }
@@ -268,18 +286,21 @@ Slot* awaited(Context& context, rte_mbuf* packet) {
 
 }  // namespace
 
-bool send_to_target(Context& context, Slot& slot, rte_mbuf* packet, const state::Target* only) {
+bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   Choice choice;
   if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
   if (only != nullptr) usable(context, *only, choice);
-  if (packet == nullptr && choice.adjacency != nullptr) packet = remake_question(context, slot);
+  if (question.packet == nullptr && choice.adjacency != nullptr) {
+    if (rte_mbuf* const again = remake_question(context, slot); again != nullptr)
+      question = as_outgoing(again);
+  }
   state::Try* t = nullptr;
-  if (packet != nullptr && choice.adjacency != nullptr) {
+  if (question.packet != nullptr && choice.adjacency != nullptr) {
     t = context.pending.begin_try(slot, upstream->first_port, upstream->last_port);
   }
   if (t == nullptr) {
-    rte_pktmbuf_free(packet);
+    rte_pktmbuf_free(question.packet);
     return false;
   }
   if (slot.origin != upstream->origin) {
@@ -291,10 +312,10 @@ bool send_to_target(Context& context, Slot& slot, rte_mbuf* packet, const state:
   t->source = context.snapshot->paths[choice.path].source;
   t->sent_us = context.now.us;
   slot.waiting = Waiting::kForTarget;
-  store_be16(rte_pktmbuf_mtod(packet, std::uint8_t*), t->id);
+  store_be16(rte_pktmbuf_mtod(question.packet, std::uint8_t*), t->id);
   TargetStats& stats = context.targets[t->target_id];
   stats.sent.store(stats.sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  send_question(context, packet, *choice.adjacency, t->port,
+  send_question(context, question.packet, question.sum + net::word(t->id), *choice.adjacency, t->port,
                 slot.tries == 1 ? Counter::forwarded : Counter::retried);
   context.pending.arm(
       slot, std::min<std::uint64_t>(context.now.us + 1000ull * upstream->timeout_ms, slot.give_up_us));
@@ -302,6 +323,15 @@ bool send_to_target(Context& context, Slot& slot, rte_mbuf* packet, const state:
 }
 
 void forward(Context& context, Burst& burst) {
+  for (unsigned n = 0; n < burst.live; ++n) {
+    context.pending.prefetch_equal(question_key(burst.query[burst.alive[n]]));
+    context.pending.prefetch_free(n);
+  }
+  if (burst.live != 0) {
+    // One upstream's range of ports is nearly always another's, too.
+    const state::Upstream& upstream = *burst.query[burst.alive[0]].upstream;
+    context.pending.draw_ahead(burst.live, upstream.first_port, upstream.last_port);
+  }
   for (unsigned n = 0; n < burst.live; ++n)
     forward_one(context, burst.query[burst.alive[n]]);
   burst.live = 0;
@@ -310,7 +340,7 @@ void forward(Context& context, Burst& burst) {
 void take_decision(Context& context, rte_mbuf* packet) {
   Slot* slot = awaited(context, packet);
   if (slot == nullptr) return;
-  if (!send_to_target(context, *slot, packet, nullptr)) {
+  if (!send_to_target(context, *slot, as_outgoing(packet), nullptr)) {
     ++context.stats[Counter::upstream_without_path];
     fail(context, *slot, ExtendedError::kNoReachableAuthority);
   }
@@ -375,10 +405,10 @@ void take_ask(Context& context, rte_mbuf* packet) {
     return;
   }
   fill_waiter(*w, q, context.now.us);
-  make_question(q);
+  const Outgoing question = make_question(q);
   slot->give_up_us =
       context.now.us + 1000ull * upstream->timeout_ms;  // one try: it is this target that is asked about
-  if (!send_to_target(context, *slot, packet, &upstream->targets[message.target])) {
+  if (!send_to_target(context, *slot, question, &upstream->targets[message.target])) {
     fail(context, *slot, ExtendedError::kNoReachableAuthority);
   }
 }
@@ -398,7 +428,7 @@ void handle_timeouts(Context& context) {
       TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
       stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;
-      if (!more || !send_to_target(context, slot, nullptr, nullptr)) {
+      if (!more || !send_to_target(context, slot, {}, nullptr)) {
         fail(context, slot, ExtendedError::kNoReachableAuthority);
       }
     }

@@ -1,5 +1,6 @@
 #include "dataplane/net/checksum.h"
 #include "dataplane/stages/stages.h"
+#include "dataplane/stages/sums.h"
 
 namespace shunt {
 namespace {
@@ -45,7 +46,8 @@ std::uint32_t find_network(const state::Snapshot& snapshot, const Query& q) {
 
 void make_key(const Context& context, Query& q) {
   const dns::Name& name = q.question.name;
-  q.key.name = &name;
+  q.key.name = name.wire.data();
+  q.key.name_length = name.length;
   q.key.type = q.question.type;
   q.key.flags = state::cache_flags(q.question);
   q.key.routing = context.snapshot->networks[q.network].routing;

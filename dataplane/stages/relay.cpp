@@ -1,10 +1,12 @@
 // Upstreams' answers: verified against what is pending, cached, and relayed to everyone who waits.
+#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "dataplane/stages/stages.h"
+#include "dataplane/stages/sums.h"
 
 namespace shunt {
 namespace {
@@ -64,7 +66,8 @@ Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, c
     s.ancount = s.nscount = s.arcount = 0;
   } else if (reply.edns.present) {
     s.end = reply.opt_begin;
-    s.arcount = additionals_before_opt({wire, length}, reply);
+    s.arcount = reply.opt_end == length ? static_cast<std::uint16_t>(h.arcount - 1)
+                                        : additionals_before_opt({wire, length}, reply);
   }
   return s;
 }
@@ -76,8 +79,22 @@ std::uint16_t flags_for(const Waiter& w, std::uint16_t flags) {
   return static_cast<std::uint16_t>(f);
 }
 
-// The client's own spelling of the name.
+// True where the name stands there in lower case, to the octet.
+bool is_lower(const std::uint8_t* name, const Slot& slot) {
+  for (unsigned i = 0; i < slot.name_length; i += 16) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(name + i));
+    const __m128i y = _mm_load_si128(reinterpret_cast<const __m128i*>(&slot.name[i]));
+    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
+    if (slot.name_length - i < 16) differ &= (1u << (slot.name_length - i)) - 1;
+    if (differ != 0) return false;
+  }
+  return true;
+}
+
+// The client's own spelling of the name. Mostly it stands there already: all in lower case.
 void restore_case(std::uint8_t* name, const Slot& slot, const Waiter& w) {
+  if ((w.upper[0] | w.upper[1] | w.upper[2] | w.upper[3]) == 0 && is_lower(name, slot)) [[likely]]
+    return;
   std::memcpy(name, slot.name.data(), slot.name_length);
   for (unsigned i = 0; i < slot.name_length; i += 64) {
     for (std::uint64_t bits = w.upper[i / 64]; bits != 0; bits &= bits - 1) {
@@ -99,9 +116,14 @@ std::size_t write_far_options(std::uint8_t* to, const Source& s, std::size_t roo
   return written;
 }
 
-// Finishes the message at `wire` (a copy of the source's, or itself) for one waiter; returns its length.
-std::size_t finish_for(const Source& s, const Slot& slot, const Waiter& w, std::uint8_t* wire,
-                       std::size_t room) {
+struct Finished {
+  std::size_t length;
+  net::Sum sum;
+};
+
+// Finishes the message at `wire` (a copy of the source's, or itself) for one waiter.
+Finished finish_for(const Source& s, const Slot& slot, const Waiter& w, std::uint8_t* wire,
+                    std::size_t room) {
   const std::size_t opt =
       !w.edns ? 0 : dns::kOptSize + (s.error != dns::ExtendedError::kNone ? dns::kExtendedErrorSize : 0);
   const std::size_t limit =
@@ -113,22 +135,28 @@ std::size_t finish_for(const Source& s, const Slot& slot, const Waiter& w, std::
     length = s.question_end;
   }
   restore_case(wire + dns::kHeaderSize, slot, w);
+  net::Sum sum = net::add_octets(0, wire + dns::kHeaderSize, length - dns::kHeaderSize);
   if (opt != 0) {
     ++header.arcount;
     std::uint8_t* record = wire + length;
-    length += dns::write_opt(record, {.udp_size = kEdnsSize,
-                                      .dnssec_ok = w.dnssec_ok,
-                                      .extended_rcode = s.extended_rcode,
-                                      .error = s.error});
+    const std::size_t begin = length;
+    const dns::OptFields fields{.udp_size = kEdnsSize,
+                                .dnssec_ok = w.dnssec_ok,
+                                .extended_rcode = s.extended_rcode,
+                                .error = s.error};
+    length += dns::write_opt(record, fields);
+    net::Sum tail = opt_sum(fields);
     if (s.options_length != 0) {
       const std::size_t more = write_far_options(wire + length, s, limit - length);
       store_be16(record + dns::kOptSize - 2,
                  static_cast<std::uint16_t>(load_be16(record + dns::kOptSize - 2) + more));
       length += more;
+      tail = net::add_octets(0, record, length - begin);
     }
+    sum += net::at_offset(tail, begin);
   }
   dns::store_header(wire, header);
-  return length;
+  return {length, sum + dns_header_sum(wire)};
 }
 
 std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
@@ -154,10 +182,11 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
       wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
       std::memcpy(wire, s.wire, s.end);
     }
-    const std::size_t length = finish_for(s, slot, w, wire, room_at(packet, wire));
+    const Finished finished = finish_for(s, slot, w, wire, room_at(packet, wire));
     if ((load_be16(wire + dns::kFlagsOffset) & dns::kTc) != 0 && !truncated)
       ++context.stats[Counter::truncated];
-    send_to_waiter(context, w, packet, wire, length, counted, truncated ? truncated_by : nullptr);
+    send_to_waiter(context, w, packet, wire, finished.length, finished.sum, counted,
+                   truncated ? truncated_by : nullptr);
   }
 }
 
@@ -176,10 +205,8 @@ void store(Context& context, const Slot& slot, std::span<const std::uint8_t> mes
     seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
   }
   if (seconds == 0) return;
-  dns::Name name;
-  name.length = slot.name_length;
-  std::memcpy(name.wire.data(), slot.name.data(), slot.name_length);
-  const state::CacheKey key{&name, slot.hash, slot.origin, slot.routing, slot.type, slot.flags};
+  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,     slot.routing,
+                            slot.type,        slot.flags, slot.name_length};
   if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
@@ -201,7 +228,13 @@ void note_answer(Context& context, const state::Try& t, const dns::Reply& reply)
   if (reply.rcode() == static_cast<std::uint16_t>(dns::Rcode::kServFail)) add(stats.servfails, 1);
 }
 
-void relay_one(Context& context, const Answer& answer) {
+// Of a message that is too short for one, any.
+std::uint16_t id_of(const Answer& answer) {
+  return load_be16(rte_pktmbuf_mtod_offset(answer.packet, const std::uint8_t*, answer.frame.payload_offset));
+}
+
+// `reply` and `name` are room for what the message says.
+void relay_one(Context& context, const Answer& answer, dns::Reply& reply, dns::Name& name) {
   rte_mbuf* packet = answer.packet;
   const net::FrameView& f = answer.frame;
   std::uint8_t* wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, f.payload_offset);
@@ -215,8 +248,6 @@ void relay_one(Context& context, const Answer& answer) {
     return drop(context, packet, AnswerDrop::wrong_source);
   }
   if (t.source != f.destination) return drop(context, packet, AnswerDrop::wrong_destination);
-  dns::Reply reply;
-  dns::Name name;
   switch (dns::parse_reply(message, reply, name)) {
     case dns::ReplyVerdict::kGood:
       break;
@@ -258,7 +289,7 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   const Waiter* first = context.pending.waiter(slot.waiters);
   if (packet != nullptr && first != nullptr && first->transport == state::Transport::kAsk) {
     // An ask of the control plane: nobody else waits, and an empty reply says that none came.
-    send_to_waiter(context, *first, packet, rte_pktmbuf_mtod(packet, std::uint8_t*), 0,
+    send_to_waiter(context, *first, packet, rte_pktmbuf_mtod(packet, std::uint8_t*), 0, 0,
                    Counter::answered_error, nullptr);
     return close(context, slot);
   }
@@ -296,8 +327,16 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
 }
 
 void relay(Context& context, Burst& burst) {
-  for (unsigned i = 0; i < burst.answers; ++i)
-    relay_one(context, burst.answer[i]);
+  const std::span<const Answer> answers(burst.answer.data(), burst.answers);
+  for (const Answer& answer : answers)
+    context.pending.prefetch_pair(answer.frame.destination_port, id_of(answer));
+  std::array<const Slot*, kBurst> slots;
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    slots[i] = context.pending.prefetch_slot(answers[i].frame.destination_port, id_of(answers[i]));
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    if (slots[i] != nullptr) context.pending.prefetch_waiter(*slots[i]);
+  for (const Answer& answer : answers)
+    relay_one(context, answer, burst.reply, burst.name);
   burst.answers = 0;
 }
 

@@ -57,11 +57,15 @@ void take_decision(Context& context, rte_mbuf* packet);
 void take_answer(Context& context, rte_mbuf* packet);
 void take_failure(Context& context, rte_mbuf* packet);
 void take_ask(Context& context, rte_mbuf* packet);
-/// Sends the slot's question to a target of its upstream, one that was not tried yet where there is one; uses
-/// `packet` (whose data is the question, ready but for its id) or makes one anew where it is null. Takes the
-/// packet. False where nothing was sent: no target that is up and has an adjacency, no port, no buffer.
-/// `only` names the one target to be asked, up or not.
-bool send_to_target(Context& context, state::Slot& slot, rte_mbuf* packet, const state::Target* only);
+/// A question on its way to a target: the packet's data, ready but for its id, which is 0 yet.
+struct Outgoing {
+  rte_mbuf* packet = nullptr;  ///< null: to be made anew
+  net::Sum sum = 0;            ///< of the data
+};
+/// Sends the slot's question to a target of its upstream, one that was not tried yet where there is one.
+/// Takes the packet. False where nothing was sent: no target that is up and has an adjacency, no port, no
+/// buffer. `only` names the one target to be asked, up or not.
+bool send_to_target(Context& context, state::Slot& slot, Outgoing question, const state::Target* only);
 /// Tries again, or gives up, for every slot whose deadline has passed.
 void handle_timeouts(Context& context);
 
@@ -95,12 +99,13 @@ void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, 
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
-/// Sends `length` octets of DNS at `wire` inside `packet` to a waiter. Takes the packet.
+/// Sends `length` octets of DNS at `wire` inside `packet`, whose sum is `sum`, to a waiter. Takes the packet.
 void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
-                    std::size_t length, Counter counted, const state::Try* truncated_by);
+                    std::size_t length, net::Sum sum, Counter counted, const state::Try* truncated_by);
 
-/// Puts the headers of `adjacency` in front of a question (the packet's data) and sends it. Takes the packet.
-void send_question(Context& context, rte_mbuf* packet, const net::Adjacency& adjacency,
+/// Puts the headers of `adjacency` in front of a question (the packet's data, whose sum is `sum`) and sends
+/// it. Takes the packet.
+void send_question(Context& context, rte_mbuf* packet, net::Sum sum, const net::Adjacency& adjacency,
                    std::uint16_t source_port, Counter counted);
 
 // transmit.cpp

@@ -46,8 +46,8 @@ bool equal_names(const std::uint8_t* a, const std::uint8_t* b, std::size_t lengt
 }
 
 bool same_question(CacheEntry& entry, const CacheKey& key) {
-  return entry.type == key.type && entry.key_flags == key.flags && entry.name_length == key.name->length &&
-         equal_names(key.name->wire.data(), entry.name(), key.name->length);
+  return entry.type == key.type && entry.key_flags == key.flags && entry.name_length == key.name_length &&
+         equal_names(key.name, entry.name(), key.name_length);
 }
 bool same_key(CacheEntry& entry, const CacheKey& key) {
   return entry.origin == key.origin && same_question(entry, key);
@@ -90,7 +90,7 @@ std::uint32_t read_ttl(const std::uint8_t* at) {
 // offsets in `reply` lie where they must. An OPT before other records would leave a hole that
 // compression pointers behind it might cross.
 bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply) {
-  const std::size_t question_end = dns::kHeaderSize + key.name->length + 4;
+  const std::size_t question_end = dns::kHeaderSize + key.name_length + 4;
   if (message.size() > kMaxMessage || reply.question_end != question_end) return false;
   if (reply.body_end < question_end || reply.body_end > message.size()) return false;
   if (reply.truncated() || reply.edns.extended_rcode != 0) return false;
@@ -311,7 +311,7 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   if (state_ == nullptr || seconds == 0 || !can_keep(key, message, reply)) return false;
   State& s = *state_;
   const auto body_length = static_cast<std::uint16_t>(reply.body_end - reply.question_end);
-  const std::size_t size = CacheEntry::octets_for(key.name->length, reply.ttl_count, body_length);
+  const std::size_t size = CacheEntry::octets_for(key.name_length, reply.ttl_count, body_length);
   const auto units = static_cast<std::uint16_t>((size + kCacheUnit - 1) / kCacheUnit);
   if (units > s.small.capacity() / 4) return false;
 
@@ -349,8 +349,8 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   entry.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
   entry.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
-  entry.name_length = key.name->length;
-  std::memcpy(entry.name(), key.name->wire.data(), key.name->length);
+  entry.name_length = key.name_length;
+  std::memcpy(entry.name(), key.name, key.name_length);
   std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     const auto offset = static_cast<std::uint16_t>(reply.ttl_offset[i] - reply.question_end);

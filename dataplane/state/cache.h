@@ -38,12 +38,14 @@ using Routing = std::uint32_t;
 inline constexpr Routing kNoRouting = 0;
 
 struct CacheKey {
-  const dns::Name* name = nullptr;  ///< lower case
-  std::uint64_t hash = 0;           ///< from cache_hash()
-  Origin origin = 0;                ///< not looked at by find_routed()
+  const std::uint8_t* name =
+      nullptr;             ///< wire format, lower case; readable to the next multiple of 16 octets
+  std::uint64_t hash = 0;  ///< from cache_hash()
+  Origin origin = 0;       ///< not looked at by find_routed()
   Routing routing = kNoRouting;
   std::uint16_t type = 0;
   std::uint8_t flags = 0;  ///< from cache_flags()
+  std::uint8_t name_length = 0;
 };
 
 /// RD, CD and DO: what else an answer depends on.

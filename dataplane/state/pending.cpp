@@ -35,6 +35,14 @@ class Dealer {
   std::byte* at_;
 };
 
+// What a question with one try and a short name needs of its slot.
+void prefetch_lines(const Slot& slot) {
+  prefetch(&slot);
+  prefetch(&slot.attempt[0]);
+  prefetch(reinterpret_cast<const std::byte*>(&slot.attempt[0]) + sizeof(Try) - 1);
+  prefetch(&slot.name);
+}
+
 constexpr unsigned kMaxDraws = 64;  // at half load a draw fails every second time: 2^-64
 
 }  // namespace
@@ -42,8 +50,8 @@ constexpr unsigned kMaxDraws = 64;  // at half load a draw fails every second ti
 std::size_t Pending::memory_octets(std::uint32_t slots) {
   const std::size_t waiters = waiters_for(slots);
   return round_up(slots * sizeof(Slot)) + round_up(waiters * sizeof(Waiter)) + round_up(slots * 4) +
-         round_up(waiters * 4) + round_up(std::size_t{slots} * 2 * 4) * 2 + round_up(kSpokes * 4) +
-         round_up(kLoads * 4) * 2;
+         round_up(waiters * 4) + round_up(std::size_t{slots} * 2 * sizeof(Pair)) +
+         round_up(std::size_t{slots} * 2 * 4) + round_up(kSpokes * 4) + round_up(kLoads * 4) * 2;
 }
 
 Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts ports, Random& random)
@@ -55,13 +63,13 @@ Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts p
   waiters_ = dealer.take<Waiter>(waiters_for(slots));
   free_slots_ = dealer.take<std::uint32_t>(slots);
   free_waiters_ = dealer.take<std::uint32_t>(waiters_.size());
-  pairs_ = dealer.take<std::uint32_t>(std::size_t{slots} * 2);
+  pairs_ = dealer.take<Pair>(std::size_t{slots} * 2);
   equals_ = dealer.take<std::uint32_t>(std::size_t{slots} * 2);
   spokes_ = dealer.take<std::uint32_t>(kSpokes);
   client_load_ = dealer.take<std::uint32_t>(kLoads);
   upstream_load_ = dealer.take<std::uint32_t>(kLoads);
   pair_mask_ = equal_mask_ = slots * 2 - 1;
-  for (auto table : {pairs_, equals_, spokes_})
+  for (auto table : {equals_, spokes_})
     std::fill(table.begin(), table.end(), kNone);
   for (std::uint32_t i = 0; i < slots; ++i)
     free_slots_[i] = slots - 1 - i;
@@ -161,31 +169,63 @@ void Pending::unshare(Slot& slot) {
   *link = slot.next_equal;
 }
 
+Pending::Draw Pending::draw(std::uint16_t first_port, std::uint16_t last_port) {
+  const std::uint16_t port = ports_.draw(random_, first_port, last_port);
+  if (port == 0) return {};
+  const auto id = static_cast<std::uint16_t>(random_.next32());
+  return {bucket_of(port, id), port, id};
+}
+
+void Pending::draw_ahead(unsigned count, std::uint16_t first_port, std::uint16_t last_port) {
+  if (first_port != drawn_first_ || last_port != drawn_last_) drawn_count_ = 0;
+  drawn_first_ = first_port;
+  drawn_last_ = last_port;
+  while (drawn_count_ < count) {
+    const Draw made = draw(first_port, last_port);
+    if (made.port == 0) return;
+    prefetch(&pairs_[made.bucket]);
+    drawn_[drawn_count_++] = made;
+  }
+}
+
 Try* Pending::begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port) {
   if (slot.tries == kMaxTries) return nullptr;
-  for (unsigned draw = 0; draw < kMaxDraws; ++draw) {
-    const std::uint16_t port = ports_.draw(random_, first_port, last_port);
-    if (port == 0) return nullptr;
-    const std::uint16_t id = static_cast<std::uint16_t>(random_.next32());
-    const std::uint32_t bucket = bucket_of(port, id);
-    if (pairs_[bucket] != kNone) continue;
-    pairs_[bucket] = index_of(slot) * kMaxTries + slot.tries;
+  for (unsigned n = 0; n < kMaxDraws; ++n) {
+    const bool ahead = drawn_count_ != 0 && first_port == drawn_first_ && last_port == drawn_last_;
+    const Draw d = ahead ? drawn_[--drawn_count_] : draw(first_port, last_port);
+    if (d.port == 0) return nullptr;
+    if (pairs_[d.bucket].attempt != kNone) continue;
+    pairs_[d.bucket] = {index_of(slot) * kMaxTries + slot.tries, d.port, d.id};
     Try& t = slot.attempt[slot.tries++];
-    t.bucket = bucket;
-    t.id = id;
-    t.port = port;
+    t.bucket = d.bucket;
+    t.id = d.id;
+    t.port = d.port;
     return &t;
   }
   return nullptr;
 }
 
 Slot* Pending::find(std::uint16_t port, std::uint16_t id, unsigned& which) {
-  const std::uint32_t entry = pairs_[bucket_of(port, id)];
-  if (entry == kNone) return nullptr;
-  Slot& s = slots_[entry / kMaxTries];
-  which = entry % kMaxTries;
-  const Try& t = s.attempt[which];
-  return t.port == port && t.id == id ? &s : nullptr;
+  const Pair& pair = pairs_[bucket_of(port, id)];
+  if (pair.attempt == kNone || pair.port != port || pair.id != id) return nullptr;
+  which = pair.attempt % kMaxTries;
+  return &slots_[pair.attempt / kMaxTries];
+}
+
+Slot* Pending::prefetch_slot(std::uint16_t port, std::uint16_t id) {
+  unsigned which = 0;
+  Slot* const slot = find(port, id, which);
+  if (slot == nullptr) return nullptr;
+  prefetch_lines(*slot);
+  return slot;
+}
+
+void Pending::prefetch_free(unsigned ahead) const {
+  if (ahead < free_slot_count_) prefetch_lines(slots_[free_slots_[free_slot_count_ - 1 - ahead]]);
+  if (ahead >= free_waiter_count_) return;
+  const Waiter& waiter = waiters_[free_waiters_[free_waiter_count_ - 1 - ahead]];
+  prefetch(&waiter);
+  prefetch(reinterpret_cast<const std::byte*>(&waiter) + kCacheLine);
 }
 
 void Pending::arm(Slot& slot, std::uint64_t due_us) {
@@ -235,7 +275,7 @@ void Pending::close(Slot& slot) {
   unshare(slot);
   disarm(slot);
   for (unsigned i = 0; i < slot.tries; ++i)
-    pairs_[slot.attempt[i].bucket] = kNone;
+    pairs_[slot.attempt[i].bucket].attempt = kNone;
   for (std::uint32_t i = slot.waiters; i != kNone;) {
     Waiter& w = waiters_[i];
     if (w.transport != Transport::kAsk) {

@@ -18,6 +18,7 @@
 
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
+#include "dataplane/base/prefetch.h"
 #include "dataplane/base/random.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/dns/query.h"
@@ -129,8 +130,25 @@ class Pending {
   /// Draws source port and id for a further try and enters them; null where tries or ports are used up.
   /// The caller fills in target, source and time.
   Try* begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port);
-  /// The slot whose try has this port and id, and which; null where there is none.
+  /// The slot whose try has this port and id, and which; null where there is none. A forgery that names no
+  /// pair touches one cache line.
   Slot* find(std::uint16_t port, std::uint16_t id, unsigned& which);
+  /// For a burst of answers, in steps, so that loads are under way together: the pair's bucket, then its
+  /// slot, then the slot's first waiter.
+  void prefetch_pair(std::uint16_t port, std::uint16_t id) const { prefetch(&pairs_[bucket_of(port, id)]); }
+  Slot* prefetch_slot(std::uint16_t port, std::uint16_t id);
+  void prefetch_waiter(const Slot& slot) const {
+    prefetch(&equals_[equal_bucket(slot)]);
+    prefetch(&waiters_[slot.waiters]);
+    prefetch(reinterpret_cast<const std::byte*>(&waiters_[slot.waiters]) + kCacheLine);
+  }
+  /// For a burst of questions: where an equal one would be found, and what the `ahead`-th open() from now
+  /// will take.
+  void prefetch_equal(const QuestionKey& key) const { prefetch(&equals_[equal_bucket(key)]); }
+  void prefetch_free(unsigned ahead) const;
+  /// Draws pairs for the next `count` (at most kBurst) calls of begin_try() with that range, and starts
+  /// loading their buckets.
+  void draw_ahead(unsigned count, std::uint16_t first_port, std::uint16_t last_port);
   Slot* slot(std::uint32_t index) { return index < slots_.size() ? &slots_[index] : nullptr; }
   std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_.data()); }
   Waiter* waiter(std::uint32_t index) { return index == kNone ? nullptr : &waiters_[index]; }
@@ -157,11 +175,22 @@ class Pending {
   std::uint32_t upstream_load(std::uint32_t handle) const { return upstream_load_[handle & kLoadMask]; }
 
  private:
+  /// A bucket of the index by port and id. It holds both, so that a wrong one is told without its slot.
+  struct Pair {
+    std::uint32_t attempt = kNone;  ///< slot * kMaxTries + try
+    std::uint16_t port = 0, id = 0;
+  };
+  /// A pair that was drawn and not entered yet; port 0: there is none to draw.
+  struct Draw {
+    std::uint32_t bucket;
+    std::uint16_t port, id;
+  };
   static constexpr std::uint32_t kLoads = 16384, kLoadMask = kLoads - 1;
   static constexpr std::uint64_t kSpokeUs = 4096;  // a spoke of the wheel spans about 4 ms
   static constexpr std::uint32_t kSpokes = 2048;   // 8.4 s: more than kMaxWaitMs
 
   std::uint32_t bucket_of(std::uint16_t port, std::uint16_t id) const;
+  Draw draw(std::uint16_t first_port, std::uint16_t last_port);
   std::uint32_t client_bucket(const IpAddress& client) const;
   std::uint32_t equal_bucket(const QuestionKey& key) const;
   std::uint32_t equal_bucket(const Slot& slot) const;
@@ -170,14 +199,17 @@ class Pending {
   std::span<Slot> slots_;
   std::span<Waiter> waiters_;
   std::span<std::uint32_t> free_slots_, free_waiters_;  // stacks
-  std::span<std::uint32_t> pairs_;                      // port and id -> slot * kMaxTries + try
+  std::span<Pair> pairs_;                               // port and id -> try
   std::span<std::uint32_t> equals_;                     // question -> first slot
   std::span<std::uint32_t> spokes_;                     // deadline -> first slot
   std::span<std::uint32_t> client_load_, upstream_load_;
   std::uint32_t free_slot_count_ = 0, free_waiter_count_ = 0, open_ = 0;
   std::uint32_t pair_mask_ = 0, equal_mask_ = 0;
   std::uint64_t waiting_ = 0;
-  std::uint64_t turned_ = 0;  // spokes passed so far
+  std::array<Draw, kBurst> drawn_;
+  unsigned drawn_count_ = 0;
+  std::uint16_t drawn_first_ = 0, drawn_last_ = 0;  // the range that they were drawn from
+  std::uint64_t turned_ = 0;                        // spokes passed so far
   std::uint64_t secret_a_, secret_b_;
   SourcePorts ports_;
   Random& random_;

@@ -144,7 +144,7 @@ class Replay {
     std::uint64_t hash = name.length;
     for (const std::uint8_t octet : name.octets())
       hash = hash * 31 + octet % 4;
-    return {&name, cache_hash(hash, type, 1), origin, origin, type, 1};
+    return {name.wire.data(), cache_hash(hash, type, 1), origin, origin, type, 1, name.length};
   }
   static Id id_of(const dns::Name& name, std::uint16_t type, Origin origin) {
     return {Octets(name.octets().begin(), name.octets().end()), type, origin};

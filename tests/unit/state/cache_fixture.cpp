@@ -72,7 +72,7 @@ Octets body_of(const Message& message) {
 Key::Key(const std::string& name, std::uint16_t type, Origin origin, std::uint8_t flags, Routing routing)
     : name_(dns::parse_name(name).value()) {
   const std::uint64_t hash = dns::hash_name(dns::HashKey{}, name_.wire.data(), name_.length);
-  key_ = {&name_, cache_hash(hash, type, flags), origin, routing, type, flags};
+  key_ = {name_.wire.data(), cache_hash(hash, type, flags), origin, routing, type, flags, name_.length};
 }
 
 }  // namespace shunt::state::testing
