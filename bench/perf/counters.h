@@ -10,6 +10,8 @@ namespace shunt::perf {
 
 struct ClientCounters {
   std::uint64_t sent = 0;
+  std::uint64_t sent_fresh = 0;  ///< of those, for a name never asked before
+  std::uint64_t sent_edns = 0;
   std::uint64_t answered = 0;
   std::uint64_t lost = 0;            ///< no answer within the timeout
   std::uint64_t wrong_checksum = 0;  ///< of IP or UDP

@@ -66,26 +66,6 @@ inline bool checksums_hold(const std::uint8_t* frame) {
   return net::fold(sum) == 0xffff;
 }
 
-/// Writes lengths and checksums for a DNS message of that size; everything else is in place.
-template <bool kV4>
-inline void finish_udp_frame(std::uint8_t* frame, std::size_t message_size) {
-  using L = Layout<kV4>;
-  const auto udp_length = static_cast<std::uint16_t>(net::kUdpSize + message_size);
-  store_be16(frame + L::kLength, static_cast<std::uint16_t>(udp_length + (kV4 ? net::kIpv4Size : 0)));
-  store_be16(frame + L::kUdpLength, udp_length);
-  std::uint16_t none = 0;
-  if (kV4) {
-    std::memcpy(frame + L::kIpChecksum, &none, 2);
-    const std::uint16_t sum = net::finish(net::add_octets(0, frame + L::kIp, net::kIpv4Size));
-    std::memcpy(frame + L::kIpChecksum, &sum, 2);
-  }
-  std::memcpy(frame + L::kUdpChecksum, &none, 2);
-  net::Sum sum = net::word(net::kProtocolUdp) + net::word(udp_length);
-  sum = net::add_octets(sum, frame + L::kSource, 2 * L::kAddressSize + udp_length);
-  const std::uint16_t checksum = net::finish_udp(sum);
-  std::memcpy(frame + L::kUdpChecksum, &checksum, 2);
-}
-
 /// The headers of all queries: what differs between them is zero.
 template <bool kV4>
 struct QueryHeader {
@@ -96,7 +76,7 @@ struct QueryHeader {
   net::Sum ip_sum = 0;   ///< of the IPv4 header
   net::Sum udp_sum = 0;  ///< of pseudo-header, ports and DNS header
 
-  QueryHeader(const IpAddress& first_client, const SocketAddress& target, bool stub, bool edns) {
+  QueryHeader(const IpAddress& first_client, const SocketAddress& target, bool stub) {
     using L = Layout<kV4>;
     std::uint8_t* f = octets.data();
     store_be16(f + 12, L::kEtherType);
@@ -108,7 +88,6 @@ struct QueryHeader {
     store_be16(f + L::kUdp + 2, target.port);
     store_be16(f + L::kDns + dns::kFlagsOffset, stub ? dns::kRd : std::uint16_t{0});
     store_be16(f + L::kDns + dns::kQdcountOffset, 1);
-    store_be16(f + L::kDns + dns::kArcountOffset, edns ? 1 : 0);
     ip_sum = net::add_octets(0, f + L::kIp, net::kIpv4Size);
     udp_sum = net::add_octets(net::word(net::kProtocolUdp), f + L::kSource,
                               2 * L::kAddressSize + net::kUdpSize + dns::kHeaderSize);

@@ -9,10 +9,10 @@ namespace shunt::perf {
 
 class Histogram {
  public:
-  void add(std::uint64_t value) {
-    ++counts_[index(value)];
+  void add(std::uint64_t value, std::uint64_t times = 1) {
+    counts_[index(value)] += times;
     if (value > max_) max_ = value;
-    ++total_;
+    total_ += times;
   }
 
   std::uint64_t total() const { return total_; }

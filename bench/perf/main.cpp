@@ -6,12 +6,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "bench/perf/player.h"
+#include "dataplane/base/random.h"
 #include "dataplane/port.h"
 
 namespace shunt::perf {
@@ -69,7 +71,7 @@ void linger(const Options& o) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-Result<Report> play(const Options& o, Questions* questions) {
+Result<Report> play(const Options& o, const Questions* questions) {
   const auto packets = static_cast<unsigned>(
       std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kOctetsPerPacket, kMostPackets));
   rte_mempool* pool = rte_pktmbuf_pool_create("packets", packets, kPoolCache, 0, kRoom, SOCKET_ID_ANY);
@@ -89,7 +91,10 @@ Result<Report> play(const Options& o, Questions* questions) {
 int run(const Options& o) {
   std::optional<Questions> questions;
   if (o.has_clients()) {
-    auto made = Questions::make(o.names, o.seed);
+    // Fresh names are drawn by the kernel, not from the seed: another run must not ask for them again.
+    std::uint64_t fresh_key;
+    std::memcpy(&fresh_key, Random::system_seed().data(), sizeof fresh_key);
+    auto made = Questions::make(o.names, o.seed, fresh_key);
     if (!made) {
       std::fprintf(stderr, "shuntperf: %s\n", made.error().c_str());
       return kUsage;

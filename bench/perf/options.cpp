@@ -11,6 +11,7 @@ namespace {
 constexpr int kUsage = 2;
 constexpr std::uint32_t kMostInFlight = 1 << 16;  // the DNS id is the index
 constexpr std::uint32_t kMostNames = 20'000'000;
+constexpr double kMostRate = 1e9;
 
 /// Options that need reading once the command line is taken apart.
 struct Texts {
@@ -42,7 +43,7 @@ void add_client_options(CLI::App& app, Options& o, Texts& texts) {
       ->group(group)
       ->capture_default_str();
   app.add_option("--rate", c.rate, "queries a second (0: as fast as answers come)")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(CLI::Range(0.0, kMostRate))
       ->group(group)
       ->capture_default_str();
   app.add_option("--timeout-ms", c.timeout_ms, "after this long a query is lost")
@@ -68,7 +69,7 @@ void add_name_options(CLI::App& app, NameOptions& n) {
   app.add_option("--names-file", n.file, "lines of NAME [TYPE], instead of the pattern")
       ->check(CLI::ExistingFile)
       ->group(group);
-  app.add_option("--type", n.type, "the type asked for: A, MX, TYPE64, ...")
+  app.add_option("--type", n.type, "the type asked for: A, MX, TYPE64; or several with weights: A:3,AAAA:1")
       ->group(group)
       ->capture_default_str();
   app.add_option("--order", n.order, "sequential, uniform or zipf")
@@ -78,11 +79,54 @@ void add_name_options(CLI::App& app, NameOptions& n) {
       ->check(CLI::Range(0.01, 10.0))
       ->group(group)
       ->capture_default_str();
-  app.add_option("--edns", n.edns, "the EDNS UDP size offered (0: no EDNS)")
-      ->check(CLI::Range(0, 65535))
+  auto* const edns = app.add_option("--edns", n.edns, "the EDNS UDP size offered (0: no EDNS)")
+                         ->check(CLI::Range(0, 65535))
+                         ->group(group)
+                         ->capture_default_str();
+  app.add_option("--edns-share", n.edns_share, "the share of queries with EDNS, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->needs(edns)
       ->group(group)
       ->capture_default_str();
+  app.add_flag("--dnssec", n.dnssec, "set the DO bit in queries with EDNS")->needs(edns)->group(group);
   app.add_flag("--mixed-case", n.mixed_case, "draw the case of every letter")->group(group);
+  auto* const share = app.add_option("--miss-share", n.miss_share,
+                                     "the share of queries for a fresh random name instead, 0 to 1")
+                          ->check(CLI::Range(0.0, 1.0))
+                          ->group(group)
+                          ->capture_default_str();
+  app.add_option("--miss-names", n.miss_pattern, "those names, %d being sixteen hexadecimal digits")
+      ->needs(share)
+      ->group(group)
+      ->capture_default_str();
+}
+
+void add_search_options(CLI::App& app, Options& o) {
+  SearchOptions& s = o.search;
+  const char* const group = "Search";
+  auto* const on = app.add_flag("--search", s.on, "find the highest rate at which next to nothing is lost")
+                       ->excludes(app.get_option("--rate"))
+                       ->excludes(app.get_option("--seconds"))
+                       ->group(group);
+  const auto add = [&](const char* name, double& value, const char* what, double least, double most) {
+    app.add_option(name, value, what)
+        ->check(CLI::Range(least, most))
+        ->needs(on)
+        ->group(group)
+        ->capture_default_str();
+  };
+  add("--search-loss", s.loss_percent,
+      "a rate is good if less than this many percent are lost or left unasked", 1e-6, 100);
+  add("--search-from", s.from, "the lowest rate tried", 1, kMostRate);
+  add("--search-to", s.to, "the highest rate tried (0: from what an unpaced run gets)", 0, kMostRate);
+  add("--search-seconds", s.seconds, "how long each step measures", 0.1, 3600);
+  add("--search-precision", s.precision_percent,
+      "the search ends when the bounds are this many percent apart", 0.01, 50);
+  app.add_option("--search-steps", s.steps, "the most steps, repeated ones included")
+      ->check(CLI::Range(2, 1000))
+      ->needs(on)
+      ->group(group)
+      ->capture_default_str();
 }
 
 void add_server_options(CLI::App& app, ServerOptions& s, Texts& texts) {
@@ -149,8 +193,10 @@ void read_texts(const Texts& texts, Options& o) {
     require(o.client.first.is_v4() == o.client.target.address.is_v4(),
             "--target and --from must be of the same family");
     require(std::has_single_bit(o.client.in_flight), "--in-flight must be a power of two");
+    require(o.search.to == 0 || o.search.from <= o.search.to, "--search-from is above --search-to");
     require(o.client.first_port + o.client.ports <= 65536, "--first-port and --ports lead beyond port 65535");
   }
+  require(o.has_clients() || !o.search.on, "--search is for clients: --role upstream answers only");
   if (o.has_servers()) {
     require(!texts.serve.empty(), "--serve is required: the servers' addresses");
     for (const std::string& text : texts.serve)
@@ -171,6 +217,7 @@ bool parse_options(int argc, char** argv, Options& options, int& exit_code) {
   add_port_options(app, options);
   add_client_options(app, options, texts);
   add_name_options(app, options.names);
+  add_search_options(app, options);
   add_server_options(app, options.server, texts);
   try {
     app.parse(argc, argv);

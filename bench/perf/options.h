@@ -31,12 +31,27 @@ struct ClientOptions {
 struct NameOptions {
   std::string pattern = "n%d.example.com";
   std::uint32_t count = 1000;
-  std::string file;  ///< "NAME [TYPE]" lines; instead of the pattern
-  std::string type = "A";
+  std::string file;        ///< "NAME [TYPE]" lines; instead of the pattern
+  std::string type = "A";  ///< one, or several with weights: "A:3,AAAA:1"
   Order order = Order::kSequential;
   double zipf = 1.0;       ///< exponent
   std::uint16_t edns = 0;  ///< the UDP size offered; 0: no OPT
+  double edns_share = 1;   ///< of the queries that carry it
+  bool dnssec = false;     ///< their DO bit
   bool mixed_case = false;
+  double miss_share = 0;  ///< of queries for a fresh random name instead of one of the set
+  std::string miss_pattern = "x%d.miss.example.com";
+};
+
+/// The search for the highest rate.
+struct SearchOptions {
+  bool on = false;
+  double loss_percent = 0.1;  ///< a rate with less is good
+  double from = 1000;         ///< queries a second; where that is too much, the search fails
+  double to = 0;              ///< 0: found by itself, from what an unpaced run gets
+  double seconds = 2;         ///< of each step
+  double precision_percent = 1;
+  unsigned steps = 30;  ///< at most, repeated ones included
 };
 
 /// The upstream servers that are played.
@@ -64,6 +79,7 @@ struct Options {
   bool quiet = false;
   ClientOptions client;
   NameOptions names;
+  SearchOptions search;
   ServerOptions server;
 
   bool has_clients() const { return role != Role::kUpstream; }
