@@ -34,9 +34,9 @@ inline Sum add_short(Sum sum, const std::uint8_t* data, std::size_t length) {
   return sum;
 }
 
-/// The sum of two sums of whole words, each any 64 bits: what overflows comes in again at the low end, so that
-/// it is right modulo 2^64 - 1, and with that modulo 2^16 - 1. Written out, because gcc compares where the
-/// carry is at hand.
+/// The sum of two sums of whole words, each any 64 bits: what overflows comes in again at the low end, so
+/// that it is right modulo 2^64 - 1, and with that modulo 2^16 - 1. Written out, because gcc compares where
+/// the carry is at hand.
 inline std::uint64_t add_around(std::uint64_t a, std::uint64_t b) {
   asm("addq %1, %0\n\tadcq $0, %0" : "+r"(a) : "rm"(b) : "cc");
   return a;

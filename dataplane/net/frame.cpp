@@ -45,17 +45,9 @@ bool is_group_v4(std::uint32_t address) {
   return is_multicast_v4(address) || address == 0xffffffff;
 }
 
-// By first octet: 0/8, 127/8 and multicast. 240/4 is not among them: gateways of large private networks do
-// carry it.
-constexpr auto kBadSource = [] {
-  std::array<bool, 256> bad{};
-  bad[0] = bad[127] = true;
-  for (unsigned i = 224; i < 240; ++i)
-    bad[i] = true;
-  return bad;
-}();
+// 240/4 is not among them: gateways of large private networks do carry it.
 bool is_bad_source_v4(const std::uint8_t* address) {
-  return kBadSource[address[0]] || load_be32(address) == 0xffffffff;
+  return kUnusualSource[address[0]] && (address[0] != 255 || load_be32(address) == 0xffffffff);
 }
 
 // The upper twelve octets are zero: "::", "::1" and the rest of ::/96.
@@ -226,16 +218,6 @@ bool take_vlan(std::span<const std::uint8_t> frame, std::uint16_t vlan, std::uin
   return id == vlan && !tagged_still;
 }
 
-// As the lower six octets of a 64-bit load. Two loads: one behind a copy of six octets would wait for both
-// its stores.
-std::uint64_t mac_as_loaded(const MacAddress& mac) {
-  std::uint32_t low;
-  std::uint16_t high;
-  std::memcpy(&low, &mac.octets[0], sizeof low);
-  std::memcpy(&high, &mac.octets[4], sizeof high);
-  return low | std::uint64_t{high} << 32;
-}
-
 }  // namespace
 
 FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rules, ChecksumsKnown known,
@@ -244,7 +226,7 @@ FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rul
   const Parser parser{frame, known, view, reason};
   if (frame.size() < kEthernetSize) return parser.drop(FrameDrop::runt);
   const std::uint8_t* const octets = frame.data();
-  const std::uint64_t own = mac_as_loaded(rules.mac);
+  const std::uint64_t own = load_mac(rules.mac.octets.data());
   const std::uint64_t source_and_type = load_le64(octets + 6);
   if ((load_le64(octets) & kMacMask) != own) {
     if ((octets[0] & 1) == 0) return parser.drop(FrameDrop::not_for_us_mac);

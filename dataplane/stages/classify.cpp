@@ -33,7 +33,10 @@ class Sorter {
     FrameDrop reason;
     const std::span<const std::uint8_t> frame(rte_pktmbuf_mtod(packet, const std::uint8_t*),
                                               packet->data_len);
-    switch (net::parse_frame(frame, rules_, known_checksums(*packet), view, reason)) {
+    const net::ChecksumsKnown known = known_checksums(*packet);
+    if (net::parse_plain_frame(frame, rules_, known, view)) [[likely]]
+      return take_datagram(packet, view);
+    switch (net::parse_frame(frame, rules_, known, view, reason)) {
       case net::FrameKind::kUdp:
         return take_datagram(packet, view);
       case net::FrameKind::kNeighbour:

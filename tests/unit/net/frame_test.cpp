@@ -24,6 +24,21 @@ using testing::parse;
 using testing::Parsed;
 using testing::v6;
 
+TEST(Frame, TheShortWayTakesWhatIsPlain) {
+  const auto is_plain = [](const FrameSpec& spec) {
+    const Octets frame = build(spec);
+    FrameView view;
+    return parse_plain_frame(frame, {testing::kOurMac, 0}, {}, view);
+  };
+  EXPECT_TRUE(is_plain({}));
+  EXPECT_TRUE(is_plain({.udp_checksum = false}));
+  EXPECT_TRUE(is_plain({.padding = 9}));
+  EXPECT_FALSE(is_plain(v6()));
+  EXPECT_FALSE(is_plain({.tags = {0x81000007}}));
+  EXPECT_FALSE(is_plain({.source = "224.0.0.1"}));
+  EXPECT_FALSE(is_plain({.protocol = kProtocolTcp}));
+}
+
 TEST(Frame, UdpOverIpv4) {
   const Parsed parsed = parse(build({}));
   ASSERT_EQ(parsed.kind, FrameKind::kUdp);
