@@ -66,8 +66,10 @@ Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
 }
 
 void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
+  static constexpr Counter kCounted[] = {Counter::answered_cache, Counter::answered_rule,
+                                         Counter::answered_zone};
   const Tail tail = write_hit(context, q, hit);
-  send_answer(context, q, q.question.end + tail.length, tail.sum, Counter::answered_cache);
+  send_answer(context, q, q.question.end + tail.length, tail.sum, kCounted[static_cast<unsigned>(hit.maker)]);
 }
 
 // Sends what `find` finds for the live queries; the others stay alive.

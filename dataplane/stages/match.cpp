@@ -9,16 +9,30 @@ using dns::ExtendedError;
 using dns::Rcode;
 using rules::Action;
 
+// How long what a rule says is remembered; a reload that changes it changes the routing, too.
+constexpr std::uint32_t kMadeSeconds = 3600;
+
+// Sends what a rule answers, and remembers it: the next query for the name is answered without a match.
+void send_made(Context& context, Query& q, Rcode rcode, const state::MadeAnswer& answer) {
+  if (!q.question.edns.foreign_options) {
+    q.key.origin = state::made_origin(q.key.routing);
+    context.cache.insert_made(q.key, answer, context.now.seconds(), kMadeSeconds);
+  }
+  send_reply(context, q,
+             {.rcode = rcode, .records = answer.body, .ancount = answer.ancount, .nscount = answer.nscount},
+             answer.maker == state::Maker::kZone ? Counter::answered_zone : Counter::answered_rule);
+}
+
 // Blocked answers carry an SOA at the rule's own name, so that clients can cache them (RFC 2308 section 5).
-void send_blocked(Context& context, Query& q, Rcode rcode, Counter counted) {
+void send_blocked(Context& context, Query& q, Rcode rcode, state::Maker maker) {
   const dns::Name& name = q.question.name;
   const auto owner = static_cast<std::uint16_t>(dns::kHeaderSize + name.offset[name.labels - q.match.labels]);
   std::array<std::uint8_t, dns::kSyntheticSoaSize> soa;
   dns::write_synthetic_soa(soa.data(), owner);
-  send_reply(context, q, {.rcode = rcode, .records = soa, .nscount = 1}, counted);
+  send_made(context, q, rcode, {maker, static_cast<std::uint16_t>(rcode), 0, 1, soa});
 }
 
-void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, Counter counted) {
+void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, state::Maker maker) {
   const auto cname = static_cast<std::uint16_t>(dns::Type::kCname);
   const rules::AnswerGroup* group = nullptr;
   if (q.question.type == static_cast<std::uint16_t>(dns::Type::kAny)) {
@@ -27,13 +41,14 @@ void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, C
     group = answer.find(q.question.type);
     if (group == nullptr) group = answer.find(cname);
   }
-  if (group == nullptr) return send_blocked(context, q, Rcode::kNoError, counted);
-  send_reply(context, q, {.records = group->wire, .ancount = group->count}, counted);
+  if (group == nullptr) return send_blocked(context, q, Rcode::kNoError, maker);
+  send_made(context, q, Rcode::kNoError, {maker, 0, group->count, 0, group->wire});
 }
 
 // Carries out what a rule says. True where the query goes on, with `upstream` set.
 bool act(Context& context, Query& q, const rules::Rule& rule) {
   const bool builtin = q.set == context.snapshot->networks[q.network].builtin;
+  const state::Maker maker = builtin ? state::Maker::kZone : state::Maker::kRule;
   const Counter counted = builtin ? Counter::answered_zone : Counter::answered_rule;
   switch (rule.action) {
     case Action::kForward:
@@ -42,10 +57,10 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       send_error(context, q, Rcode::kServFail, ExtendedError::kNoReachableAuthority);
       return false;
     case Action::kBlockNxdomain:
-      send_blocked(context, q, Rcode::kNxDomain, counted);
+      send_blocked(context, q, Rcode::kNxDomain, maker);
       return false;
     case Action::kBlockNodata:
-      send_blocked(context, q, Rcode::kNoError, counted);
+      send_blocked(context, q, Rcode::kNoError, maker);
       return false;
     case Action::kBlockRefused:
       send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked}, counted);
@@ -54,7 +69,7 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       drop_query(context, q.packet, QueryDrop::blocked);
       return false;
     case Action::kAnswer:
-      send_rule_answer(context, q, q.set->answer(rule.argument), counted);
+      send_rule_answer(context, q, q.set->answer(rule.argument), maker);
       return false;
     case Action::kSystem:
       break;  // resolved by the caller

@@ -56,11 +56,16 @@ bool same_routing(CacheEntry& entry, const CacheKey& key) {
   return entry.routing == key.routing && same_question(entry, key);
 }
 
+std::uint16_t units_for(std::size_t name, std::size_t ttls, std::size_t body) {
+  return static_cast<std::uint16_t>((CacheEntry::octets_for(name, ttls, body) + kCacheUnit - 1) / kCacheUnit);
+}
+
 void fill(CacheHit& hit, CacheEntry& entry, std::uint32_t now) {
   if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
   hit.body = entry.body();
   hit.body_length = entry.body_length;
   hit.flags = entry.flags;
+  hit.maker = entry.maker;
   hit.ancount = entry.ancount;
   hit.nscount = entry.nscount;
   hit.arcount = entry.arcount;
@@ -116,6 +121,7 @@ struct Cache::State {
     return index.find(key.hash, [&](std::uint32_t place) { return same_key(at(place), key); });
   }
 
+  CacheEntry& create(const CacheKey& key, std::uint16_t units, std::uint32_t now, std::uint32_t lifetime);
   void make_room(CacheRing& ring, std::uint32_t units, std::uint32_t now);
   bool main_has_room(std::uint32_t units, std::uint32_t now);
   void evict_small(std::uint32_t now);
@@ -149,6 +155,38 @@ Cache::State::State(std::span<std::byte> memory) {
   const auto for_small = static_cast<std::uint32_t>(units / kSmallShare);
   small = CacheRing(0, for_small);
   main = CacheRing(for_small, static_cast<std::uint32_t>(units) - for_small);
+}
+
+// An entry with its key and its place, its answer still to be filled in.
+CacheEntry& Cache::State::create(const CacheKey& key, std::uint16_t units, std::uint32_t now,
+                                 std::uint32_t lifetime) {
+  // An answer that is renewed keeps the standing of the one before; so does one that fell out just now.
+  bool proven = index.remembers(key.hash);
+  if (const std::uint32_t old = lookup(key); old != CacheIndex::kNone) {
+    proven = main.owns(old) || at(old).hit();
+    forget(at(old), old);
+  }
+  moves_left = kMaxMoves;
+  CacheRing& ring = proven ? main : small;
+  make_room(ring, units, now);
+  const std::uint32_t place = ring.allocate(units, entry_memory);
+  auto& entry = *new (static_cast<void*>(&at(place))) CacheEntry{};
+  entry.units = units;
+  entry.key_flags = key.flags;
+  entry.home = index.home(key.hash);
+  entry.origin = key.origin;
+  entry.routing = key.routing;
+  entry.type = key.type;
+  entry.name_length = key.name_length;
+  entry.inserted = now;
+  entry.lifetime = lifetime;
+  std::memcpy(entry.name(), key.name, key.name_length);
+  ++entries;
+  octets += entry.octets();
+  put_in_index(key.hash, place, now);
+  prefetch_next_victim(small);
+  prefetch_next_victim(main);
+  return entry;
 }
 
 std::uint16_t Cache::State::forget(CacheEntry& entry, std::uint32_t place) {
@@ -311,8 +349,7 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   if (state_ == nullptr || seconds == 0 || !can_keep(key, message, reply)) return false;
   State& s = *state_;
   const auto body_length = static_cast<std::uint16_t>(reply.body_end - reply.question_end);
-  const std::size_t size = CacheEntry::octets_for(key.name_length, reply.ttl_count, body_length);
-  const auto units = static_cast<std::uint16_t>((size + kCacheUnit - 1) / kCacheUnit);
+  const std::uint16_t units = units_for(key.name_length, reply.ttl_count, body_length);
   if (units > s.small.capacity() / 4) return false;
 
   std::uint32_t lifetime = seconds;
@@ -324,33 +361,13 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
     lifetime = std::min(lifetime, stored_ttl(i));
   if (lifetime == 0) return false;
 
-  // An answer that is renewed keeps the standing of the one before; so does one that fell out just now.
-  bool proven = s.index.remembers(key.hash);
-  if (const std::uint32_t old = s.lookup(key); old != CacheIndex::kNone) {
-    proven = s.main.owns(old) || s.at(old).hit();
-    s.forget(s.at(old), old);
-  }
-  s.moves_left = kMaxMoves;
-  CacheRing& ring = proven ? s.main : s.small;
-  s.make_room(ring, units, now);
-  const std::uint32_t place = ring.allocate(units, s.entry_memory);
-  auto& entry = *new (static_cast<void*>(&s.at(place))) CacheEntry{};
-  entry.units = units;
-  entry.key_flags = key.flags;
-  entry.home = s.index.home(key.hash);
-  entry.origin = key.origin;
-  entry.routing = key.routing;
-  entry.type = key.type;
-  entry.inserted = now;
-  entry.lifetime = lifetime;
+  CacheEntry& entry = s.create(key, units, now, lifetime);
   entry.flags = reply.header.flags & kKeptFlags;
   entry.ancount = static_cast<std::uint8_t>(reply.header.ancount);
   entry.nscount = static_cast<std::uint8_t>(reply.header.nscount);
   entry.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
   entry.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
-  entry.name_length = key.name_length;
-  std::memcpy(entry.name(), key.name, key.name_length);
   std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     const auto offset = static_cast<std::uint16_t>(reply.ttl_offset[i] - reply.question_end);
@@ -359,11 +376,22 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
     store_be32(entry.body() + offset, stored_ttl(i));
   }
   entry.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
-  ++s.entries;
-  s.octets += entry.octets();
-  s.put_in_index(key.hash, place, now);
-  s.prefetch_next_victim(s.small);
-  s.prefetch_next_victim(s.main);
+  return true;
+}
+
+bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint32_t now,
+                        std::uint32_t seconds) {
+  if (state_ == nullptr || answer.body.size() > kMaxMessage) return false;
+  const std::uint16_t units = units_for(key.name_length, 0, answer.body.size());
+  if (units > state_->small.capacity() / 4) return false;
+  CacheEntry& entry = state_->create(key, units, now, seconds);
+  entry.maker = answer.maker;
+  entry.flags = answer.flags & kKeptFlags;
+  entry.ancount = static_cast<std::uint8_t>(answer.ancount);
+  entry.nscount = static_cast<std::uint8_t>(answer.nscount);
+  entry.body_length = static_cast<std::uint16_t>(answer.body.size());
+  std::memcpy(entry.body(), answer.body.data(), answer.body.size());
+  entry.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));
   return true;
 }
 

@@ -62,6 +62,21 @@ inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std
 /// the accessors.
 struct CacheEntry;
 
+/// Who made an answer: what it counts as.
+enum class Maker : std::uint8_t { kUpstream, kRule, kZone };
+
+/// An answer of ours that a rule makes the same for every query of a name. Its TTLs don't age.
+struct MadeAnswer {
+  Maker maker;
+  std::uint16_t flags;  ///< AA and the RCODE
+  std::uint16_t ancount, nscount;
+  std::span<const std::uint8_t> body;  ///< the sections behind the question; kMaxTtls records at most
+};
+/// The origin of what rules answer: it goes with the routing that they are part of.
+inline Origin made_origin(Routing routing) {
+  return 0x80000000 | routing;
+}
+
 /// What a hit gives: everything to finish an answer whose question is already in place. Valid until the next
 /// insert.
 struct CacheHit {
@@ -69,6 +84,7 @@ struct CacheHit {
       nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   std::uint16_t body_length = 0;
   std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE
+  Maker maker = Maker::kUpstream;
   std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
   const std::uint16_t* ttl_offset = nullptr;            ///< of each TTL, from body's first octet
   std::uint16_t ttl_count = 0;
@@ -117,6 +133,10 @@ class Cache {
   /// kMaxMessage).
   bool insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
               std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls);
+
+  /// Stores an answer that a rule made, for `seconds` > 0; the key's origin is made_origin() of its routing.
+  /// False where it is too large, as above.
+  bool insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint32_t now, std::uint32_t seconds);
 
   /// Forgets everything, or what is at and below `suffix` (lower case). Slow: walks all; returns how many
   /// were forgotten.

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "dataplane/state/cache.h"
+
 namespace shunt::state {
 
 /// Entries are placed and sized in units of this many octets, so that 32 bits address 64 GiB.
@@ -41,6 +43,7 @@ struct CacheEntry {
   std::uint16_t body_sum;
   std::uint16_t ttl_weight;
   std::uint8_t ancount, nscount, arcount;
+  Maker maker;
 
   static std::size_t octets_for(std::size_t name, std::size_t ttls, std::size_t body) {
     return sizeof(CacheEntry) + even(name) + 2 * ttls + body;

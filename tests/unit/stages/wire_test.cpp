@@ -209,6 +209,30 @@ TEST_F(Wire, blocked_names) {
   expect_silence(rig, query("drop.example"), QueryDrop::blocked);
 }
 
+TEST_F(Wire, what_a_rule_answered_is_remembered_until_the_routing_changes) {
+  for (const bool again : {false, true}) {
+    rig.ask(query("x.nx.example", 5, 1, 1232));
+    const Sent blocked = rig.turn_for_one();
+    EXPECT_EQ(blocked.rcode(), dns::Rcode::kNxDomain);
+    dns::Reply reply;
+    dns::Name name;
+    ASSERT_EQ(dns::parse_reply(blocked.dns, reply, name), dns::ReplyVerdict::kGood);
+    EXPECT_EQ(reply.negative_ttl, kBlockedTtl);
+    rig.ask(query("fixed.example"));
+    const Sent fixed = rig.turn_for_one();
+    EXPECT_EQ(load_be16(&fixed.dns[6]), 1);
+    rig.turn(5000);  // what a rule says does not age
+    EXPECT_EQ(rig.stats()[Counter::cache_hits], again ? 2u : 0u);
+  }
+  EXPECT_EQ(rig.stats()[Counter::answered_rule], 4u);
+  rig.snapshot().networks[0].set_count = 0;
+  rig.snapshot().networks[0].routing = 2;
+  rig.ask(query("x.nx.example"));
+  rig.turn();
+  EXPECT_TRUE(rig.sent().empty()) << "a miss now, for the control plane";
+  EXPECT_EQ(rig.stats()[Counter::misses], 1u);
+}
+
 TEST_F(Wire, answer_rule_gives_its_record_and_nodata_for_other_types) {
   rig.ask(query("FIXED.example"));
   Sent answer = rig.turn_for_one();
