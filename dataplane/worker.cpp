@@ -33,6 +33,7 @@ Worker::Worker(const WorkerOptions& options)
 void Worker::run_queries() {
   Burst& burst = *burst_;
   if (burst.live == 0) return;
+  context_.stats.burst_queries.add(burst.live);
   parse(context_, burst);
   answer_routed(context_, burst);
   if (burst.live == 0) return;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "dataplane/base/histogram.h"
 #include "dataplane/base/limits.h"
 
 namespace shunt {
@@ -35,6 +36,25 @@ enum class Counter : std::uint8_t {
   kCount
 };
 
+enum class Waited : std::uint8_t {
+#define WAITED(name, label, counter) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+inline constexpr std::size_t kWaitedKinds = static_cast<std::size_t>(Waited::kCount);
+
+/// Under which of them an answer counts.
+constexpr Waited waited_of(Counter answered) {
+  switch (answered) {
+#define WAITED(name, label, counter) \
+  case Counter::counter:             \
+    return Waited::name;
+#include "dataplane/base/stats.def"
+    default:
+      return Waited::for_error;
+  }
+}
+
 template <typename Enum>
 struct CounterGroup {
   std::array<std::uint64_t, static_cast<std::size_t>(Enum::kCount)> values{};
@@ -53,14 +73,23 @@ struct alignas(kCacheLine) Stats {
   CounterGroup<QueryDrop> query_drops;
   CounterGroup<AnswerDrop> answer_drops;
   CounterGroup<Counter> counters;
-  std::uint64_t waiting = 0;        ///< gauge: queries that wait in pending slots
-  std::uint64_t pending = 0;        ///< gauge: pending slots taken
-  std::uint64_t cache_entries = 0;  ///< gauge
-  std::uint64_t cache_octets = 0;   ///< gauge: memory that live entries take
-  std::uint64_t generation = 0;     ///< of the snapshot in use
+  std::array<Durations, kWaitedKinds> waited;  ///< from a query's arrival to its answer
+  BurstSizes burst_queries;                    ///< of bursts that brought queries
+  std::uint64_t waiting = 0;                   ///< gauge: queries that wait in pending slots
+  std::uint64_t pending = 0;                   ///< gauge: pending slots taken
+  std::uint64_t cache_entries = 0;             ///< gauge
+  std::uint64_t cache_octets = 0;              ///< gauge: memory that live entries take
+  std::uint64_t generation = 0;                ///< of the snapshot in use
 
   std::uint64_t& operator[](Counter c) { return counters[c]; }
   std::uint64_t operator[](Counter c) const { return counters[c]; }
+
+  /// A query took a pending slot, and `us` later its answer is made, which is counted under `answered`.
+  void note_wait(Counter answered, std::uint64_t us) {
+    // An error within the burst that brought the query was no wait.
+    if (us == 0 && answered == Counter::answered_error) return;
+    waited[static_cast<std::size_t>(waited_of(answered))].add(us);
+  }
 };
 
 /// One row of a list in stats.def, for whoever prints them.
@@ -82,6 +111,11 @@ inline constexpr StatText kAnswerDropText[] = {
 };
 inline constexpr StatText kCounterText[] = {
 #define COUNTER(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+
+inline constexpr std::string_view kWaitedLabel[] = {
+#define WAITED(name, label, counter) label,
 #include "dataplane/base/stats.def"
 };
 
