@@ -253,4 +253,27 @@ json stats_result(const MetricsSnapshot& snapshot) {
   return {{"groups", std::move(groups)}};
 }
 
+json stages_result(const Stats& stats) {
+  const auto ratio = [](std::uint64_t part, std::uint64_t whole) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  const std::uint64_t queries = stats.answered();
+  std::uint64_t total = 0;
+  for (const StageCount& stage : stats.stages)
+    total += stage.cycles;
+  json rows = json::array();
+  for (std::size_t i = 0; i < kStages; ++i) {
+    const StageCount& stage = stats.stages[i];
+    rows.push_back({{"stage", kStageText[i].name},
+                    {"unit", kStageText[i].unit},
+                    {"help", kStageText[i].help},
+                    {"passed", stage.passed},
+                    {"cycles", stage.cycles},
+                    {"cycles_each", ratio(stage.cycles, stage.passed)},
+                    {"cycles_per_query", ratio(stage.cycles, queries)},
+                    {"share", ratio(stage.cycles, total)}});
+  }
+  return {{"queries", queries}, {"cycles_per_query", ratio(total, queries)}, {"rows", std::move(rows)}};
+}
+
 }  // namespace shunt::control

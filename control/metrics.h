@@ -1,6 +1,6 @@
-// All counters in the two forms that people and their tools read: Prometheus text, and the groups of the
-// `stats` command. Labels come from closed sets only (workers, drop reasons, names of the configuration),
-// never from what a client sent.
+// All counters in the forms that people and their tools read: Prometheus text, the groups of the `stats`
+// command, and the cycles of the `status` command. Labels come from closed sets only (workers, drop reasons,
+// names of the configuration), never from what a client sent.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +57,11 @@ std::string prometheus_text(const MetricsSnapshot& snapshot);
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":
 /// […]}]}]}. Groups of the control plane have no "workers" in their rows.
 nlohmann::json stats_result(const MetricsSnapshot& snapshot);
+
+/// What the `status` command tells of a worker's stages in builds that count their cycles: {"queries",
+/// "cycles_per_query", "rows": [{"stage", "unit", "help", "passed", "cycles", "cycles_each",
+/// "cycles_per_query", "share"}]}, since the start, in busy turns. Queries are those that were answered.
+nlohmann::json stages_result(const Stats& stats);
 
 /// A label's value with backslash, double quote and newline escaped, as the text format wants it.
 std::string escape_label(std::string_view value);

@@ -41,7 +41,13 @@ enum class Waited : std::uint8_t {
 #include "dataplane/base/stats.def"
   kCount
 };
+enum class Stage : std::uint8_t {
+#define STAGE(name, unit, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
 inline constexpr std::size_t kWaitedKinds = static_cast<std::size_t>(Waited::kCount);
+inline constexpr std::size_t kStages = static_cast<std::size_t>(Stage::kCount);
 
 /// Under which of them an answer counts.
 constexpr Waited waited_of(Counter answered) {
@@ -54,6 +60,12 @@ constexpr Waited waited_of(Counter answered) {
       return Waited::for_error;
   }
 }
+
+/// What one stage took, in busy turns: TSC cycles, and how many went through it.
+struct StageCount {
+  std::uint64_t cycles = 0;
+  std::uint64_t passed = 0;
+};
 
 template <typename Enum>
 struct CounterGroup {
@@ -75,6 +87,7 @@ struct alignas(kCacheLine) Stats {
   CounterGroup<Counter> counters;
   std::array<Durations, kWaitedKinds> waited;  ///< from a query's arrival to its answer
   BurstSizes burst_queries;                    ///< of bursts that brought queries
+  std::array<StageCount, kStages> stages{};    ///< written in builds with stage_cycles only
   std::uint64_t waiting = 0;                   ///< gauge: queries that wait in pending slots
   std::uint64_t pending = 0;                   ///< gauge: pending slots taken
   std::uint64_t cache_entries = 0;             ///< gauge
@@ -89,6 +102,12 @@ struct alignas(kCacheLine) Stats {
     // An error within the burst that brought the query was no wait.
     if (us == 0 && answered == Counter::answered_error) return;
     waited[static_cast<std::size_t>(waited_of(answered))].add(us);
+  }
+  /// Queries that were answered, by whatever it was.
+  std::uint64_t answered() const {
+    return counters[Counter::answered_cache] + counters[Counter::answered_rule] +
+           counters[Counter::answered_upstream] + counters[Counter::answered_default] +
+           counters[Counter::answered_zone] + counters[Counter::answered_error];
   }
 };
 
@@ -116,6 +135,15 @@ inline constexpr StatText kCounterText[] = {
 
 inline constexpr std::string_view kWaitedLabel[] = {
 #define WAITED(name, label, counter) label,
+#include "dataplane/base/stats.def"
+};
+struct StageText {
+  std::string_view name;
+  std::string_view unit;  ///< what goes through it, in the singular
+  std::string_view help;
+};
+inline constexpr StageText kStageText[] = {
+#define STAGE(name, unit, help) {#name, unit, help},
 #include "dataplane/base/stats.def"
 };
 

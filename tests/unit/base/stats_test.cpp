@@ -27,10 +27,16 @@ TEST(Stats, EveryCounterHasAName) {
   expect_named<Counter>(kCounterText);
 }
 
-TEST(Stats, EveryLabelIsThereOnce) {
+TEST(Stats, EveryStageAndLabelHasAName) {
+  EXPECT_EQ(std::size(kStageText), kStages);
   EXPECT_EQ(std::size(kWaitedLabel), kWaitedKinds);
   std::set<std::string_view> names(std::begin(kWaitedLabel), std::end(kWaitedLabel));
   EXPECT_EQ(names, (std::set<std::string_view>{"rule", "default", "error"}));
+  names.clear();
+  for (const StageText& stage : kStageText) {
+    EXPECT_FALSE(stage.unit.empty() || stage.help.empty()) << stage.name;
+    EXPECT_TRUE(names.insert(stage.name).second) << stage.name << " is there twice";
+  }
 }
 
 TEST(Stats, WaitsAreKeptByWhatEndedThem) {

@@ -241,6 +241,28 @@ TEST(Metrics, BurstsOfAllWorkersAreOneHistogram) {
             std::string::npos);
 }
 
+TEST(Metrics, StagesTellCyclesEachAndPerQuery) {
+  Stats stats;
+  stats[Counter::answered_cache] = 90;
+  stats[Counter::answered_error] = 10;
+  stats.stages[static_cast<std::size_t>(Stage::receive)] = {6000, 120};
+  stats.stages[static_cast<std::size_t>(Stage::forward)] = {2000, 10};
+  const nlohmann::json result = stages_result(stats);
+  EXPECT_EQ(result["queries"], 100);
+  EXPECT_EQ(result["cycles_per_query"], 80.0);
+  ASSERT_EQ(result["rows"].size(), kStages);
+  const auto& receive = result["rows"][static_cast<std::size_t>(Stage::receive)];
+  EXPECT_EQ(receive["stage"], "receive");
+  EXPECT_EQ(receive["unit"], "frame");
+  EXPECT_EQ(receive["cycles"], 6000);
+  EXPECT_EQ(receive["passed"], 120);
+  EXPECT_EQ(receive["cycles_each"], 50.0);
+  EXPECT_EQ(receive["cycles_per_query"], 60.0);
+  EXPECT_EQ(receive["share"], 0.75);
+  EXPECT_EQ(result["rows"][static_cast<std::size_t>(Stage::relay)]["cycles_each"], 0.0);
+  EXPECT_EQ(stages_result(Stats{})["cycles_per_query"], 0.0);
+}
+
 TEST(Metrics, NothingYetIsWellFormedToo) {
   const Exposition text(prometheus_text({}));
 }
