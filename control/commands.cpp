@@ -87,6 +87,7 @@ json Control::status() const {
                        {"queries_per_second", rates_[i].queries},
                        {"pending", stats.pending},
                        {"cache_entries", stats.cache_entries}});
+    if constexpr (kStageCycles) workers.back()["stages"] = stages_result(stats);
   }
   return {{"version", kVersion},
           {"pid", getpid()},

@@ -283,7 +283,8 @@ void HostQuestion::succeed(HostAnswer answer) {
   HostResolver& resolver = *std::exchange(resolver_, nullptr);
   close();
   ++resolver.counters_[HostCounter::answered];
-  resolver.latency_.add(answer.latency);
+  resolver.latency_.add(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(answer.latency).count()));
   const HostResolver::Callback callback = std::move(callback_);
   resolver.ended(shared_from_this());
   callback(std::move(answer));

@@ -77,7 +77,7 @@ class HostResolver {
 
   std::size_t in_flight() const { return questions_.size(); }
   const HostCounters& counters() const { return counters_; }
-  const Histogram& latency() const { return latency_; }  ///< of answered tries
+  const Durations& latency() const { return latency_; }  ///< of answered tries
 
  private:
   friend class HostQuestion;
@@ -88,7 +88,7 @@ class HostResolver {
   std::size_t max_in_flight_;
   FailureObserver observer_;
   HostCounters counters_;
-  Histogram latency_;
+  Durations latency_;
   std::vector<std::uint8_t> buffer_;  ///< one datagram; shared, as reading and checking it is one step
   std::unordered_set<std::shared_ptr<class HostQuestion>> questions_;
 };

@@ -80,15 +80,47 @@ void counters(Out out, std::string_view prefix, std::span<const StatText> texts,
   }
 }
 
-void histogram(Out out, std::string_view name, std::string_view help, const Histogram& values) {
-  head(out, name, "histogram", help);
+/// The lines of one histogram whose values are in units of 1 / `per_unit`. `label`, of the form name="value",
+/// may be empty.
+template <typename Values>
+void histogram_rows(Out out, std::string_view name, std::string_view label, const Values& values,
+                    double per_unit) {
+  const std::string_view comma = label.empty() ? "" : ",";
+  const std::string braced = label.empty() ? "" : fmt::format("{{{}}}", label);
   std::uint64_t below = 0;
-  for (std::size_t i = 0; i < Histogram::kBounds; ++i) {
-    below += values.bucket(i);
-    fmt::format_to(out, "{}_bucket{{le=\"{}\"}} {}\n", name, Histogram::bound_seconds(i), below);
+  for (std::size_t i = 0; i < Values::kBounds.size(); ++i) {
+    below += values.buckets[i];
+    fmt::format_to(out, "{}_bucket{{{}{}le=\"{}\"}} {}\n", name, label, comma, Values::kBounds[i] / per_unit,
+                   below);
   }
-  fmt::format_to(out, "{}_bucket{{le=\"+Inf\"}} {}\n{}_sum {}\n{}_count {}\n", name, values.count(), name,
-                 values.sum_seconds(), name, values.count());
+  const std::uint64_t count = values.count();
+  fmt::format_to(out, "{}_bucket{{{}{}le=\"+Inf\"}} {}\n", name, label, comma, count);
+  fmt::format_to(out, "{}_sum{} {}\n", name, braced, static_cast<double>(values.sum) / per_unit);
+  fmt::format_to(out, "{}_count{} {}\n", name, braced, count);
+}
+
+/// Of all workers together.
+template <typename Values, typename Member>
+Values merged(const MetricsSnapshot& snapshot, Member member) {
+  Values all;
+  for (const WorkerMetrics& worker : snapshot.workers)
+    all += member(worker.stats);
+  return all;
+}
+
+void worker_histograms(Out out, const MetricsSnapshot& snapshot) {
+  constexpr std::string_view kDuration = "shunt_query_duration_seconds", kBurst = "shunt_burst_queries";
+  head(out, kDuration, "histogram",
+       "time from a query's arrival to its answer, for queries that waited: for an upstream by a rule, for "
+       "the default upstream, until an error of ours; answers from the cache and by rules leave with the "
+       "burst that brought the query, and are not in it");
+  for (std::size_t i = 0; i < kWaitedKinds; ++i) {
+    histogram_rows(out, kDuration, fmt::format("by=\"{}\"", kWaitedLabel[i]),
+                   merged<Durations>(snapshot, [i](const Stats& stats) { return stats.waited[i]; }), 1e6);
+  }
+  head(out, kBurst, "histogram", "queries that a worker found at once, where it found any");
+  histogram_rows(out, kBurst, "",
+                 merged<BurstSizes>(snapshot, [](const Stats& stats) { return stats.burst_queries; }), 1);
 }
 
 void worker_text(Out out, const MetricsSnapshot& snapshot) {
@@ -187,6 +219,7 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   lone(out, "shunt_generation", "gauge", "generation of the configuration", snapshot.generation);
   lone(out, "shunt_uptime_seconds", "gauge", "time since the start", snapshot.uptime_seconds);
   worker_text(out, snapshot);
+  worker_histograms(out, snapshot);
   target_text(out, snapshot);
   lone(out, "shunt_tcp_connections", "gauge", "TCP connections of clients", snapshot.tcp_connections);
   lone(out, "shunt_tcp_in_flight", "gauge", "queries over TCP that wait for an answer",
@@ -195,8 +228,9 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   lone(out, "shunt_host_in_flight", "gauge", "questions of the control plane that wait for an answer",
        snapshot.host_in_flight);
   counters(out, "shunt_host_", kHostCounterText, snapshot.host.values);
-  histogram(out, "shunt_host_latency_seconds", "latency of questions asked by the control plane itself",
-            snapshot.host_latency);
+  head(out, "shunt_host_latency_seconds", "histogram",
+       "latency of questions asked by the control plane itself");
+  histogram_rows(out, "shunt_host_latency_seconds", "", snapshot.host_latency, 1e6);
   counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
   return text;
 }
@@ -217,6 +251,29 @@ json stats_result(const MetricsSnapshot& snapshot) {
   add("host network", control_rows(kHostCounterText, snapshot.host.values));
   add("control socket", control_rows(kControlCounterText, snapshot.control.values));
   return {{"groups", std::move(groups)}};
+}
+
+json stages_result(const Stats& stats) {
+  const auto ratio = [](std::uint64_t part, std::uint64_t whole) {
+    return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+  };
+  const std::uint64_t queries = stats.answered();
+  std::uint64_t total = 0;
+  for (const StageCount& stage : stats.stages)
+    total += stage.cycles;
+  json rows = json::array();
+  for (std::size_t i = 0; i < kStages; ++i) {
+    const StageCount& stage = stats.stages[i];
+    rows.push_back({{"stage", kStageText[i].name},
+                    {"unit", kStageText[i].unit},
+                    {"help", kStageText[i].help},
+                    {"passed", stage.passed},
+                    {"cycles", stage.cycles},
+                    {"cycles_each", ratio(stage.cycles, stage.passed)},
+                    {"cycles_per_query", ratio(stage.cycles, queries)},
+                    {"share", ratio(stage.cycles, total)}});
+  }
+  return {{"queries", queries}, {"cycles_per_query", ratio(total, queries)}, {"rows", std::move(rows)}};
 }
 
 }  // namespace shunt::control

@@ -1,6 +1,6 @@
-// All counters in the two forms that people and their tools read: Prometheus text, and the groups of the
-// `stats` command. Labels come from closed sets only (workers, drop reasons, names of the configuration),
-// never from what a client sent.
+// All counters in the forms that people and their tools read: Prometheus text, the groups of the `stats`
+// command, and the cycles of the `status` command. Labels come from closed sets only (workers, drop reasons,
+// names of the configuration), never from what a client sent.
 #pragma once
 
 #include <cstdint>
@@ -44,11 +44,12 @@ struct MetricsSnapshot {
   std::uint64_t tcp_in_flight = 0;
   HostCounters host;
   std::uint64_t host_in_flight = 0;
-  Histogram host_latency;
+  Durations host_latency;
   ControlCounters control;
 };
 
 /// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
+/// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
 /// reason; shunt_tcp_…, shunt_host_…, shunt_control_…; shunt_upstream_… by upstream and target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
@@ -56,6 +57,11 @@ std::string prometheus_text(const MetricsSnapshot& snapshot);
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":
 /// […]}]}]}. Groups of the control plane have no "workers" in their rows.
 nlohmann::json stats_result(const MetricsSnapshot& snapshot);
+
+/// What the `status` command tells of a worker's stages in builds that count their cycles: {"queries",
+/// "cycles_per_query", "rows": [{"stage", "unit", "help", "passed", "cycles", "cycles_each",
+/// "cycles_per_query", "share"}]}, since the start, in busy turns. Queries are those that were answered.
+nlohmann::json stages_result(const Stats& stats);
 
 /// A label's value with backslash, double quote and newline escaped, as the text format wants it.
 std::string escape_label(std::string_view value);

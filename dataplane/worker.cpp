@@ -30,49 +30,67 @@ Worker::Worker(const WorkerOptions& options)
   context_.ports = options.ports;
 }
 
+template <auto kWork>
+void Worker::pass(Stage stage) {
+  const unsigned live = burst_->live;
+  kWork(context_, *burst_);
+  clock_.lap(stage, live);
+}
+
 void Worker::run_queries() {
-  Burst& burst = *burst_;
+  const Burst& burst = *burst_;
   if (burst.live == 0) return;
-  parse(context_, burst);
-  answer_routed(context_, burst);
+  context_.stats.burst_queries.add(burst.live);
+  pass<parse>(Stage::parse);
+  pass<answer_routed>(Stage::cached);
   if (burst.live == 0) return;
-  match(context_, burst);
-  answer_from_cache(context_, burst);
-  forward(context_, burst);
+  pass<match>(Stage::match);
+  pass<answer_from_cache>(Stage::cached_again);
+  pass<forward>(Stage::forward);
+}
+
+void Worker::relay_answers() {
+  const unsigned answers = burst_->answers;
+  relay(context_, *burst_);
+  clock_.lap(Stage::relay, answers);
 }
 
 bool Worker::poll_port(std::uint8_t port) {
   const WorkerPort& p = context_.ports[port];
   std::array<rte_mbuf*, kBurst> packets;
   const unsigned count = rte_eth_rx_burst(p.ethdev, p.queue, packets.data(), kBurst);
+  clock_.lap(Stage::receive, count);
   if (count == 0) return false;
   Burst& burst = *burst_;
   burst.queries = burst.answers = 0;
   classify(context_, port, packets.data(), count, burst);
+  clock_.lap(Stage::classify, count);
   run_queries();
-  relay(context_, burst);
+  relay_answers();
   return true;
 }
 
 bool Worker::poll_handovers() {
   std::array<void*, kBurst> packets;
   const unsigned count = rte_ring_sc_dequeue_burst(context_.rings.handovers, packets.data(), kBurst, nullptr);
-  if (count == 0) return false;
   Burst& burst = *burst_;
   burst.queries = burst.answers = burst.live = 0;
   for (unsigned i = 0; i < count; ++i)
     classify_handover(context_, static_cast<rte_mbuf*>(packets[i]), burst);
-  relay(context_, burst);
+  clock_.lap(Stage::handovers, count);
+  if (count == 0) return false;
+  relay_answers();
   return true;
 }
 
 bool Worker::poll_orders() {
   std::array<void*, kBurst> packets;
   const unsigned count = rte_ring_sc_dequeue_burst(context_.rings.orders, packets.data(), kBurst, nullptr);
-  if (count == 0) return false;
   burst_->queries = burst_->answers = burst_->live = 0;
   for (unsigned i = 0; i < count; ++i)
     take_order(static_cast<rte_mbuf*>(packets[i]));
+  clock_.lap(Stage::orders, count);
+  if (count == 0) return false;
   run_queries();
   return true;
 }
@@ -136,6 +154,8 @@ void Worker::flush_cache(rte_mbuf* packet) {
 }
 
 bool Worker::turn(Now now) {
+  clock_.begin_turn();
+  const std::uint64_t sent = context_.stats[Counter::frames_sent];
   context_.now = now;
   context_.view = shared_.view.load(std::memory_order_acquire);
   context_.snapshot = context_.view->snapshot.get();
@@ -145,12 +165,15 @@ bool Worker::turn(Now now) {
     wheel_turned_us_ = now.us;
     handle_timeouts(context_);
   }
+  clock_.lap(Stage::timeouts, 1);
   bool busy = false;
   for (std::uint8_t port = 0; port < context_.ports.size(); ++port)
     busy |= poll_port(port);
   busy |= poll_orders();
   busy |= poll_handovers();
   if (busy || tick) flush(context_);
+  clock_.lap(Stage::transmit, context_.stats[Counter::frames_sent] - sent);
+  if (busy) clock_.add_turn(context_.stats.stages);
   if (tick) publish_stats();
   return busy;
 }

@@ -13,6 +13,7 @@
 #include "dataplane/base/stats.h"
 #include "dataplane/stages/burst.h"
 #include "dataplane/stages/context.h"
+#include "dataplane/stages/stage_clock.h"
 
 namespace shunt {
 
@@ -52,10 +53,15 @@ class Worker {
   void take_order(rte_mbuf* packet);
   void take_stream_query(rte_mbuf* packet);
   void flush_cache(rte_mbuf* packet);
+  /// Takes the burst through a stage, which ends there.
+  template <auto kWork>
+  void pass(Stage stage);
   void run_queries();
+  void relay_answers();
 
   Context context_;
   std::unique_ptr<Burst> burst_;
+  StageClock<kStageCycles> clock_;
   const state::Published& shared_;
   rte_rcu_qsbr* rcu_;
   std::uint64_t wheel_turned_us_ = 0;

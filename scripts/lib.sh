@@ -35,12 +35,12 @@ as_root() {
   fi
 }
 
-# The folder of a build type: release, asan or bench.
+# The folder of a build type: release, asan, bench or cycles.
 build_dir() {
   case $1 in
     release) echo "$ROOT/build" ;;
-    asan | bench) echo "$ROOT/build-$1" ;;
-    *) die "unknown build type '$1': release, asan or bench" ;;
+    asan | bench | cycles) echo "$ROOT/build-$1" ;;
+    *) die "unknown build type '$1': release, asan, bench or cycles" ;;
   esac
 }
 

@@ -53,6 +53,24 @@ std::string share(const Json& value) {
   return value.is_number() ? fmt::format("{:.1f} %", 100 * value.get<double>()) : "-";
 }
 
+std::string tenths(const Json& value) {
+  return value.is_number() ? fmt::format("{:.1f}", value.get<double>()) : "-";
+}
+
+/// Where a worker's cycles go; nothing where the daemon doesn't count them.
+std::string stages_text(const Json& worker) {
+  const Json& stages = child(worker, "stages");
+  if (!stages.is_object()) return "";
+  std::string out = fmt::format("\nworker {}: {} queries answered, {} cycles each\n", cell(worker, "id"),
+                                cell(stages, "queries"), tenths(child(stages, "cycles_per_query")));
+  Table table({"STAGE", ">PASSED", "UNIT", ">CYCLES EACH", ">CYCLES A QUERY", ">SHARE", "WHAT"});
+  for (const Json& row : child(stages, "rows")) {
+    table.add({cell(row, "stage"), cell(row, "passed"), cell(row, "unit"), tenths(child(row, "cycles_each")),
+               tenths(child(row, "cycles_per_query")), share(child(row, "share")), cell(row, "help")});
+  }
+  return out + table.text("  ");
+}
+
 /// "onprem.corp forward corp-dns (corp, shunt.toml:31)"
 std::string rule_text(const Json& rule) {
   const std::string where = cell(rule, "where");
@@ -96,6 +114,8 @@ std::string status_text(const Json& result) {
                  cell(worker, "pending"), cell(worker, "cache_entries")});
   }
   if (!workers.empty()) out += "\n" + workers.text();
+  for (const Json& worker : child(result, "workers"))
+    out += stages_text(worker);
   return out;
 }
 

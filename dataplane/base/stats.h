@@ -10,6 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "dataplane/base/histogram.h"
 #include "dataplane/base/limits.h"
 
 namespace shunt {
@@ -35,6 +36,37 @@ enum class Counter : std::uint8_t {
   kCount
 };
 
+enum class Waited : std::uint8_t {
+#define WAITED(name, label, counter) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+enum class Stage : std::uint8_t {
+#define STAGE(name, unit, help) name,
+#include "dataplane/base/stats.def"
+  kCount
+};
+inline constexpr std::size_t kWaitedKinds = static_cast<std::size_t>(Waited::kCount);
+inline constexpr std::size_t kStages = static_cast<std::size_t>(Stage::kCount);
+
+/// Under which of them an answer counts.
+constexpr Waited waited_of(Counter answered) {
+  switch (answered) {
+#define WAITED(name, label, counter) \
+  case Counter::counter:             \
+    return Waited::name;
+#include "dataplane/base/stats.def"
+    default:
+      return Waited::for_error;
+  }
+}
+
+/// What one stage took, in busy turns: TSC cycles, and how many went through it.
+struct StageCount {
+  std::uint64_t cycles = 0;
+  std::uint64_t passed = 0;
+};
+
 template <typename Enum>
 struct CounterGroup {
   std::array<std::uint64_t, static_cast<std::size_t>(Enum::kCount)> values{};
@@ -53,14 +85,30 @@ struct alignas(kCacheLine) Stats {
   CounterGroup<QueryDrop> query_drops;
   CounterGroup<AnswerDrop> answer_drops;
   CounterGroup<Counter> counters;
-  std::uint64_t waiting = 0;        ///< gauge: queries that wait in pending slots
-  std::uint64_t pending = 0;        ///< gauge: pending slots taken
-  std::uint64_t cache_entries = 0;  ///< gauge
-  std::uint64_t cache_octets = 0;   ///< gauge: memory that live entries take
-  std::uint64_t generation = 0;     ///< of the snapshot in use
+  std::array<Durations, kWaitedKinds> waited;  ///< from a query's arrival to its answer
+  BurstSizes burst_queries;                    ///< of bursts that brought queries
+  std::array<StageCount, kStages> stages{};    ///< written in builds with stage_cycles only
+  std::uint64_t waiting = 0;                   ///< gauge: queries that wait in pending slots
+  std::uint64_t pending = 0;                   ///< gauge: pending slots taken
+  std::uint64_t cache_entries = 0;             ///< gauge
+  std::uint64_t cache_octets = 0;              ///< gauge: memory that live entries take
+  std::uint64_t generation = 0;                ///< of the snapshot in use
 
   std::uint64_t& operator[](Counter c) { return counters[c]; }
   std::uint64_t operator[](Counter c) const { return counters[c]; }
+
+  /// A query took a pending slot, and `us` later its answer is made, which is counted under `answered`.
+  void note_wait(Counter answered, std::uint64_t us) {
+    // An error within the burst that brought the query was no wait.
+    if (us == 0 && answered == Counter::answered_error) return;
+    waited[static_cast<std::size_t>(waited_of(answered))].add(us);
+  }
+  /// Queries that were answered, by whatever it was.
+  std::uint64_t answered() const {
+    return counters[Counter::answered_cache] + counters[Counter::answered_rule] +
+           counters[Counter::answered_upstream] + counters[Counter::answered_default] +
+           counters[Counter::answered_zone] + counters[Counter::answered_error];
+  }
 };
 
 /// One row of a list in stats.def, for whoever prints them.
@@ -82,6 +130,20 @@ inline constexpr StatText kAnswerDropText[] = {
 };
 inline constexpr StatText kCounterText[] = {
 #define COUNTER(name, help) {#name, help},
+#include "dataplane/base/stats.def"
+};
+
+inline constexpr std::string_view kWaitedLabel[] = {
+#define WAITED(name, label, counter) label,
+#include "dataplane/base/stats.def"
+};
+struct StageText {
+  std::string_view name;
+  std::string_view unit;  ///< what goes through it, in the singular
+  std::string_view help;
+};
+inline constexpr StageText kStageText[] = {
+#define STAGE(name, unit, help) {#name, unit, help},
 #include "dataplane/base/stats.def"
 };
 

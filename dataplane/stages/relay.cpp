@@ -185,6 +185,7 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
     const Finished finished = finish_for(s, slot, w, wire, room_at(packet, wire));
     if ((load_be16(wire + dns::kFlagsOffset) & dns::kTc) != 0 && !truncated)
       ++context.stats[Counter::truncated];
+    note_wait(context, w, counted);
     send_to_waiter(context, w, packet, wire, finished.length, finished.sum, counted,
                    truncated ? truncated_by : nullptr);
   }

@@ -115,6 +115,12 @@ void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter cou
 /// Gives all queued frames to the drivers. What a driver doesn't take is dropped and counted.
 void flush(Context& context);
 
+/// Counts how long a waiter waited for the answer that is made for it now.
+inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted) {
+  if (waiter.transport == state::Transport::kAsk) return;  // no query
+  context.stats.note_wait(counted, context.now.us - waiter.arrived_us);
+}
+
 /// Gives up a query that was counted: frees its packet.
 inline void drop_query(Context& context, rte_mbuf* packet, QueryDrop reason) {
   ++context.stats.query_drops[reason];

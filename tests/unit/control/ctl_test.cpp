@@ -90,7 +90,28 @@ TEST_F(CtlTest, PrintsStatusAsTables) {
                         "10.53.0.53/24 fd53::53/64\n"));
   EXPECT_THAT(outcome.out, HasSubstr("WORKER  CORE  GENERATION    BUSY  QUERIES/S  PENDING  CACHED\n"
                                      "     0     1          41  12.3 %       1234        5  100000\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("STAGE")));
   EXPECT_EQ(request_, json({{"command", "status"}}));
+}
+
+TEST_F(CtlTest, PrintsStagesOfADaemonThatCountsTheirCycles) {
+  Stats stats;
+  stats[Counter::answered_cache] = 1000;
+  stats.stages[static_cast<std::size_t>(Stage::receive)] = {60000, 1000};
+  stats.stages[static_cast<std::size_t>(Stage::cached)] = {180000, 900};
+  serve(
+      {{"status",
+        ok_reply({{"workers", json::array({{{"id", 0}}, {{"id", 1}, {"stages", stages_result(stats)}}})}})}});
+  const Outcome outcome = ask({"status"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, Not(HasSubstr("worker 0:")));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("\nworker 1: 1000 queries answered, 240.0 cycles each\n"
+                        "  STAGE         PASSED  UNIT     CYCLES EACH  CYCLES A QUERY   SHARE  WHAT\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("\n  cached           900  query          200.0           180.0  75.0 %  "));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("\n  receive         1000  frame           60.0            60.0  25.0 %  "));
 }
 
 TEST_F(CtlTest, JsonIsPrintedAsItCame) {

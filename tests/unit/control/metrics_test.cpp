@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <map>
@@ -101,6 +102,10 @@ MetricsSnapshot example() {
     worker.stats.query_drops[QueryDrop::blocked] = 9;
     worker.stats.answer_drops[AnswerDrop::wrong_question] = 18446744073709551615u;
     worker.stats.cache_entries = 5;
+    worker.stats.note_wait(Counter::answered_upstream, 250 + id);
+    worker.stats.note_wait(Counter::answered_upstream, 6'000'000);
+    worker.stats.note_wait(Counter::answered_error, 1'620'000);
+    worker.stats.burst_queries.add(32 - id);
     snapshot.workers.push_back(worker);
   }
   snapshot.targets.push_back(
@@ -110,9 +115,9 @@ MetricsSnapshot example() {
   snapshot.tcp_connections = 4;
   snapshot.host[HostCounter::asked] = 66;
   snapshot.control[ControlCounter::requests] = 77;
-  snapshot.host_latency.add(std::chrono::microseconds(200));
-  snapshot.host_latency.add(milliseconds(3));
-  snapshot.host_latency.add(std::chrono::seconds(10));
+  snapshot.host_latency.add(200);
+  snapshot.host_latency.add(3'000);
+  snapshot.host_latency.add(10'000'000);
   return snapshot;
 }
 
@@ -172,24 +177,90 @@ TEST(Metrics, NamesOfTheConfigurationAreEscaped) {
   EXPECT_EQ(escape_label("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
 }
 
-TEST(Metrics, HistogramsAddUp) {
-  const Exposition text(prometheus_text(example()));
-  double before = 0;
+/// Bound and cumulative count of each bucket of the histogram with these labels.
+std::map<double, double> buckets_of(const Exposition& text, const std::string& name, const Labels& labels) {
   std::map<double, double> buckets;
   for (const auto& [key, value] : text.samples) {
-    if (key.first == "shunt_host_latency_seconds_bucket") buckets[std::stod(key.second.at("le"))] = value;
+    Labels others = key.second;
+    if (key.first != name + "_bucket" || others.erase("le") != 1 || others != labels) continue;
+    buckets[std::stod(key.second.at("le"))] = value;
   }
-  ASSERT_EQ(buckets.size(), Histogram::kBounds + 1);
-  for (const auto& [bound, value] : buckets) {
-    EXPECT_GE(value, before);
-    before = value;
-  }
-  EXPECT_EQ(buckets.at(0.00025), 1);
+  EXPECT_TRUE(std::is_sorted(buckets.begin(), buckets.end(),
+                             [](const auto& a, const auto& b) { return a.second < b.second; }));
+  EXPECT_TRUE(!buckets.empty() && std::isinf(buckets.rbegin()->first));
+  EXPECT_EQ(buckets.rbegin()->second, text.value(name + "_count", labels));
+  return buckets;
+}
+
+TEST(Metrics, HistogramsAddUp) {
+  const Exposition text(prometheus_text(example()));
+  const auto buckets = buckets_of(text, "shunt_host_latency_seconds", {});
+  ASSERT_EQ(buckets.size(), kDurationBounds.size() + 1);
+  EXPECT_EQ(buckets.at(0.0001), 0);
+  EXPECT_EQ(buckets.at(0.0002), 1);
   EXPECT_EQ(buckets.at(0.002), 1);
-  EXPECT_EQ(buckets.at(0.004), 2);
+  EXPECT_EQ(buckets.at(0.003), 2);
+  EXPECT_EQ(buckets.at(5), 2);
   EXPECT_EQ(buckets.rbegin()->second, 3);
-  EXPECT_EQ(text.value("shunt_host_latency_seconds_count"), 3);
   EXPECT_NEAR(text.value("shunt_host_latency_seconds_sum"), 10.0032, 1e-9);
+}
+
+TEST(Metrics, WaitsOfAllWorkersAreOneHistogramForEachEnd) {
+  const Exposition text(prometheus_text(example()));
+  const std::string name = "shunt_query_duration_seconds";
+  EXPECT_EQ(text.types.at(name), "histogram");
+  const auto rule = buckets_of(text, name, {{"by", "rule"}});
+  ASSERT_EQ(rule.size(), kDurationBounds.size() + 1);
+  EXPECT_EQ(rule.at(0.0002), 0);
+  EXPECT_EQ(rule.at(0.0003), 2);
+  EXPECT_EQ(rule.at(5), 2);
+  EXPECT_EQ(rule.rbegin()->second, 4);
+  EXPECT_NEAR(text.value(name + "_sum", {{"by", "rule"}}), 12.000501, 1e-9);
+  EXPECT_EQ(buckets_of(text, name, {{"by", "default"}}).rbegin()->second, 0);
+  const auto error = buckets_of(text, name, {{"by", "error"}});
+  EXPECT_EQ(error.at(1), 0);
+  EXPECT_EQ(error.at(2), 2);
+  std::size_t counts = 0;
+  for (const auto& [key, value] : text.samples)
+    counts += key.first == name + "_count";
+  EXPECT_EQ(counts, 3u) << "the labels are a closed set";
+}
+
+TEST(Metrics, BurstsOfAllWorkersAreOneHistogram) {
+  const std::string text = prometheus_text(example());
+  EXPECT_NE(text.find("# TYPE shunt_burst_queries histogram\n"
+                      "shunt_burst_queries_bucket{le=\"1\"} 0\n"
+                      "shunt_burst_queries_bucket{le=\"2\"} 0\n"
+                      "shunt_burst_queries_bucket{le=\"4\"} 0\n"
+                      "shunt_burst_queries_bucket{le=\"8\"} 0\n"
+                      "shunt_burst_queries_bucket{le=\"16\"} 0\n"
+                      "shunt_burst_queries_bucket{le=\"32\"} 2\n"
+                      "shunt_burst_queries_bucket{le=\"+Inf\"} 2\n"
+                      "shunt_burst_queries_sum 63\n"
+                      "shunt_burst_queries_count 2\n"),
+            std::string::npos);
+}
+
+TEST(Metrics, StagesTellCyclesEachAndPerQuery) {
+  Stats stats;
+  stats[Counter::answered_cache] = 90;
+  stats[Counter::answered_error] = 10;
+  stats.stages[static_cast<std::size_t>(Stage::receive)] = {6000, 120};
+  stats.stages[static_cast<std::size_t>(Stage::forward)] = {2000, 10};
+  const nlohmann::json result = stages_result(stats);
+  EXPECT_EQ(result["queries"], 100);
+  EXPECT_EQ(result["cycles_per_query"], 80.0);
+  ASSERT_EQ(result["rows"].size(), kStages);
+  const auto& receive = result["rows"][static_cast<std::size_t>(Stage::receive)];
+  EXPECT_EQ(receive["stage"], "receive");
+  EXPECT_EQ(receive["unit"], "frame");
+  EXPECT_EQ(receive["cycles"], 6000);
+  EXPECT_EQ(receive["passed"], 120);
+  EXPECT_EQ(receive["cycles_each"], 50.0);
+  EXPECT_EQ(receive["cycles_per_query"], 60.0);
+  EXPECT_EQ(receive["share"], 0.75);
+  EXPECT_EQ(result["rows"][static_cast<std::size_t>(Stage::relay)]["cycles_each"], 0.0);
+  EXPECT_EQ(stages_result(Stats{})["cycles_per_query"], 0.0);
 }
 
 TEST(Metrics, NothingYetIsWellFormedToo) {

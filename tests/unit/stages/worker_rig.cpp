@@ -326,6 +326,15 @@ void Rig::check_laws() {
                   s[Counter::answered_default] + s[Counter::answered_zone] + s[Counter::answered_error] +
                   s.query_drops.sum() + s.waiting);
     EXPECT_EQ(s[Counter::answers] + s[Counter::taken_over], s[Counter::answers_taken] + s.answer_drops.sum());
+    // What a driver or ring refused was counted as a wait, and is no answer.
+    const std::uint64_t lost =
+        s.query_drops[QueryDrop::transmit_full] + s.query_drops[QueryDrop::control_full];
+    for (const Counter answered : {Counter::answered_upstream, Counter::answered_default}) {
+      const std::uint64_t waits = s.waited[static_cast<std::size_t>(waited_of(answered))].count();
+      EXPECT_GE(waits, s[answered]);
+      EXPECT_LE(waits, s[answered] + lost);
+    }
+    EXPECT_EQ(s.burst_queries.sum, s[Counter::queries_udp] + s[Counter::queries_stream]);
   }
 }
 

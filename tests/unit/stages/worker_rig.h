@@ -1,5 +1,5 @@
 // A whole worker without a network: its port is a pair of DPDK rings, its clock and seed are the test's, and
-// it is driven one turn at a time. Every test ends with both laws of the counters checked (stats.def).
+// it is driven one turn at a time. Every test ends with the laws of the counters checked (stats.def).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -77,7 +77,7 @@ class Rig {
   state::Snapshot& snapshot() { return *snapshot_; }
   rte_mbuf* packet(std::span<const std::uint8_t> data);
 
-  /// Both laws, for every worker, now.
+  /// The laws, for every worker, now.
   void check_laws();
 
  private:
