@@ -46,14 +46,12 @@ inline Sum narrow(std::uint64_t sum) {
   return (sum + std::rotl(sum, 32)) >> 32;  // both halves hold their sum, the upper one the carry too
 }
 
-/// Adds `length` octets at `data` to `sum`; reads nothing else. An odd last octet counts as if a zero
-/// followed. Pieces before the last must have even length. Adds less than 2^32: a packet's sum never
-/// overflows.
+/// As add_octets(), for a short piece.
 ///
 /// Words of 64 bits with their carries, in two chains; for a DNS query that is fewer instructions than
 /// vectors take, which must widen what they add. The end has no loop of its own: it is the last whole word,
 /// with those octets shifted out that are counted already.
-inline Sum add_octets(Sum sum, const std::uint8_t* data, std::size_t length) {
+inline Sum add_words(Sum sum, const std::uint8_t* data, std::size_t length) {
   if (length < 8) return add_short(sum, data, length);
   const std::uint8_t* const end = data + length;
   std::uint64_t a = 0;
@@ -71,6 +69,20 @@ inline Sum add_octets(Sum sum, const std::uint8_t* data, std::size_t length) {
   }
   if ((length & 8) != 0) a = add_around(a, load_le64(data));
   return sum + narrow(add_around(a, b));
+}
+
+/// From here on vectors win, where they are wide enough.
+inline constexpr std::size_t kLongPiece = 256;
+/// As add_octets(), for a long piece: with AVX2 where the processor has it, which was asked once at start.
+Sum add_long(Sum sum, const std::uint8_t* data, std::size_t length);
+
+/// Adds `length` octets at `data` to `sum`; reads nothing else. An odd last octet counts as if a zero
+/// followed. Pieces before the last must have even length. Adds less than 2^48: a packet's sum never
+/// overflows.
+inline Sum add_octets(Sum sum, const std::uint8_t* data, std::size_t length) {
+  if (length >= kLongPiece) [[unlikely]]
+    return add_long(sum, data, length);
+  return add_words(sum, data, length);
 }
 
 /// Folds to 16 bits.
