@@ -52,7 +52,7 @@ class Search {
   void run() {
     std::unordered_map<std::string_view, std::vector<Place>> names;
     for (std::uint32_t s = 0; s < built_.size(); ++s)
-      for (RuleIndex r = 0; r < built_[s].set->size(); ++r)
+      for (const RuleIndex r : built_[s].set->rules())
         names[name_of({s, r})].push_back({s, r});
     for (const auto& [name, places] : names)
       if (places.size() > 1) judge(places);
@@ -112,7 +112,7 @@ class Search {
   void warn(std::uint32_t s) const {
     if (dead_[s].empty()) return;
     std::unordered_map<std::uint32_t, std::uint32_t> rules_of;
-    for (RuleIndex r = 0; r < built_[s].set->size(); ++r)
+    for (const RuleIndex r : built_[s].set->rules())
       ++rules_of[rule({s, r}).line];
     std::vector<Diagnostic> warnings;
     for (const auto& [line, dead] : dead_[s])

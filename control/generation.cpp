@@ -214,7 +214,7 @@ RuleHashes hash_rules(const Generation& generation) {
   hashes.reserve(generation.rules);
   for (const auto& built : generation.rule_sets) {
     const std::uint64_t set_hash = std::hash<std::string>{}(built->name);
-    for (rules::RuleIndex i = 0; i < built->set->size(); ++i) {
+    for (const rules::RuleIndex i : built->set->rules()) {
       const rules::Rule& rule = built->set->rule(i);
       const std::uint64_t who =
           hash_octets(built->set->name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));

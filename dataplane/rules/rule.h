@@ -23,6 +23,7 @@ enum class Cover : std::uint8_t {
   kExact = 2,   ///< "=": the name alone
 };
 
+/// Where a rule lies in its set: rules are found by it, but aren't numbered (RuleSet::rules()).
 using RuleIndex = std::uint32_t;
 inline constexpr RuleIndex kNoRule = std::numeric_limits<RuleIndex>::max();
 
@@ -30,6 +31,7 @@ struct Rule {
   Action action = Action::kSystem;
   Cover cover = Cover::kSuffix;
   std::uint8_t labels = 0;     ///< of its name
+  std::uint8_t length = 0;     ///< of its name in wire format: never 0 in a set
   std::uint32_t argument = 0;  ///< upstream handle, or index into the set's answers
   std::uint32_t line = 0;      ///< where it was written: an index that the builder's owner can resolve
 };

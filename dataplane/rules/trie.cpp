@@ -6,6 +6,8 @@
 #include <bit>
 #include <cassert>
 
+#include "dataplane/base/prefetch.h"
+
 namespace shunt::rules {
 namespace {
 
@@ -16,37 +18,39 @@ void settle(const Match& match, std::uint8_t position, Match& best) {
   best.set = position;
 }
 
-void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
-}
-
 }  // namespace
 
 bool RuleSet::equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length) {
+  const auto differ16 = [](const std::uint8_t* p, const std::uint8_t* q) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
+    return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffffu;
+  };
+  // Names of up to 32 octets are compared without asking how long they are: a branch would be mispredicted.
   for (;;) {
-    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
-    const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
-    const unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffffu;
-    if (length <= 16) return (differ & (0xffffu >> (16 - length))) == 0;
+    const std::uint32_t differ = differ16(a, b) | differ16(a + 16, b + 16) << 16;
+    if (length <= 32) [[likely]]
+      return differ << (32 - length) == 0;
     if (differ != 0) return false;
-    a += 16;
-    b += 16;
-    length -= 16;
+    a += 32;
+    b += 32;
+    length -= 32;
   }
 }
 
 RuleSet::Node RuleSet::probe(std::size_t bucket, std::uint32_t tag) const {
   const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+  const __m128i continued = _mm_setr_epi32(0, 0, 0, static_cast<int>(kContinued));
   for (;;) {
     const Bucket& b = buckets_[bucket];
     const __m128i* tags = reinterpret_cast<const __m128i*>(b.tags);
     const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
-    const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted);
+    const __m128i high = _mm_cmpeq_epi32(_mm_or_si128(_mm_load_si128(tags + 1), continued), wanted);
     const __m128i both = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
     const unsigned equal = static_cast<unsigned>(_mm_movemask_epi8(both));
     // Whether a node is found is chance to the branch predictor, so it is not asked.
     const Node node = b.nodes[std::countr_zero(equal | 1u << (kSlots - 1))];
-    const bool ended = (equal != 0) | (b.tags[kSlots - 1] == 0);
+    const bool ended = (equal != 0) | ((b.tags[kSlots - 1] & kContinued) == 0);
     if (ended) [[likely]]
       return equal != 0 ? node : 0;
     bucket = after(bucket);
@@ -60,17 +64,18 @@ RuleSet::Node RuleSet::probe_exact(std::uint64_t hash, const dns::Name& name, un
     const Bucket& b = buckets_[bucket];
     for (unsigned i = 0; i < kSlots; ++i) {
       if (b.tags[i] == 0) return on_the_way;
-      if (b.tags[i] != tag) continue;
+      if ((b.tags[i] | kContinued) != tag) continue;
       const RuleIndex rule = any_rule(b.nodes[i]);
       if (!rule_has_name(rule, name, labels)) continue;
       // An empty node doesn't say at which of its rule's suffixes it stands. One here is right or, where two
       // suffixes of one name collide, a neighbour of the right one: so it does not end the search.
       if ((b.nodes[i] & kRuleMask) == 0) {
         on_the_way = b.nodes[i];
-      } else if (records_[rule].rule.labels == labels) {
+      } else if (this->rule(rule).labels == labels) {
         return b.nodes[i];
       }
     }
+    if ((b.tags[kSlots - 1] & kContinued) == 0) return on_the_way;
   }
 }
 
@@ -83,10 +88,10 @@ RuleIndex RuleSet::any_rule(Node node) const {
 }
 
 bool RuleSet::rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labels) const {
-  const Record& record = records_[rule];
-  if (record.rule.labels < labels) return false;
-  const std::uint8_t* stored = names_.data() + record.name;
-  for (unsigned i = record.rule.labels; i > labels; --i)
+  const unsigned has = this->rule(rule).labels;
+  if (has < labels) return false;
+  const std::uint8_t* stored = octets_of(rule);
+  for (unsigned i = has; i > labels; --i)
     stored += 1 + *stored;
   const unsigned start = name.offset[name.labels - labels];
   return equal_octets(stored, name.wire.data() + start, name.length - start);
@@ -113,18 +118,17 @@ Match RuleSet::match(Node node, unsigned labels, bool whole) const {
 
 Match RuleSet::find(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const {
   const unsigned labels = name.labels;
-  Node node = root_, best = 0, seen = root_;
+  Node best = applies(root_, labels == 0) ? root_ : 0, seen = 0;
   unsigned best_labels = 0;
-  for (unsigned d = 0;;) {
+  for (unsigned d = first_level_; d <= labels; ++d) {
+    const std::uint64_t hash = hashes[d * stride];
+    const Node node = probe(home(hash), tag_of(hash));
+    seen |= node;
     if (applies(node, d == labels)) {
       best = node;
       best_labels = d;
     }
-    if (d == labels || (node & kChildren) == 0) break;
-    const std::uint64_t hash = hashes[++d * stride];
-    node = probe(home(hash), tag_of(hash));
-    if (node == 0) break;
-    seen |= node;
+    if ((node & kChildren) == 0) break;
   }
   if ((seen & kAmbiguous) != 0) return find_exact(name, hashes, stride);
   if (best == 0) return {};
@@ -146,11 +150,8 @@ Match RuleSet::find_exact(const dns::Name& name, const std::uint64_t* hashes, st
   return best;
 }
 
-void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
-                         std::uint8_t position, Match* best) const {
-  assert(count <= kBurst);
-  std::array<std::uint64_t, kBurst> found;   // the winner so far: its labels above, its node below; 0: none
-  std::array<std::uint8_t, kBurst> labels;   // of each name
+RuleSet::Node RuleSet::walk(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
+                            std::uint64_t* found) const {
   std::array<std::uint8_t, kBurst> walking;  // the names whose walk goes on, and where each will probe next
   std::array<std::size_t, kBurst> bucket;
   unsigned left = 0;
@@ -159,25 +160,27 @@ void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const st
   for (unsigned i = 0; i < count; ++i) {
     found[i] = 0;
     if (names[i] == nullptr) continue;
-    labels[i] = names[i]->labels;
-    const bool whole = labels[i] == 0;
-    if (applies(root_, whole)) found[i] = root_;
-    if ((root_ & kChildren) == 0 || whole) continue;
-    bucket[i] = home(hashes[kBurst + i]);
+    const unsigned labels = names[i]->labels;
+    if (applies(root_, labels == 0)) found[i] = root_;
+    if (labels < first_level_) continue;
+    bucket[i] = home(hashes[first_level_ * kBurst + i]);
     prefetch(&buckets_[bucket[i]]);
     walking[left++] = static_cast<std::uint8_t>(i);
   }
   // Which names match, and how deep, is chance to the branch predictor: there is no branch that asks.
-  for (unsigned d = 1; left > 0; ++d) {
+  for (unsigned d = first_level_; left > 0; ++d) {
     const unsigned here = left;
     left = 0;
     for (unsigned k = 0; k < here; ++k) {
       const unsigned i = walking[k];
       const Node node = probe(bucket[i], tag_of(hashes[d * kBurst + i]));
-      const unsigned whole = labels[i] == d;
+      const unsigned whole = names[i]->labels == d;
       met |= node;
       const std::uint64_t here_found = std::uint64_t{d} << 32 | node;
-      found[i] = applies(node, whole != 0) ? here_found : found[i];
+      const bool covers = applies(node, whole != 0);
+      found[i] = covers ? here_found : found[i];
+      // Of a node with several rules this is another's line, which does no harm.
+      prefetch(&units_[covers ? reference(node) : 0]);
       const unsigned on = (node / kChildren) & 1u & (whole ^ 1u);
       bucket[i] = home(hashes[(d + on) * kBurst + i]);
       prefetch(&buckets_[bucket[i]]);
@@ -185,49 +188,64 @@ void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const st
       left += on;
     }
   }
+  return met;
+}
+
+unsigned RuleSet::choose(unsigned count, const dns::Name* const* names, const std::uint64_t* found,
+                         const Match* best, Winner* winners) const {
+  unsigned won = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (names[i] == nullptr) continue;
+    const dns::Name& name = *names[i];
+    const auto node = static_cast<Node>(found[i]);
+    const auto labels = static_cast<unsigned>(found[i] >> 32);
+    RuleIndex rule = reference(node);
+    Cover cover = cover_of(node);
+    if ((node & kSeveral) != 0) [[unlikely]] {
+      const Match resolved = match(node, labels, labels == name.labels);
+      rule = resolved.rule;
+      cover = resolved.cover;
+    }
+    const unsigned start = name.offset[name.labels - labels];
+    const unsigned length = name.length - start;
+    // The first line is on its way already, unless the node has several rules.
+    const std::uint8_t* const stored = octets_of(rule);
+    prefetch(stored);
+    prefetch(stored + length - 1);
+    winners[won] = {name.wire.data() + start,          rule,
+                    static_cast<std::uint8_t>(length), static_cast<std::uint8_t>(labels),
+                    static_cast<std::uint8_t>(i),      cover};
+    const Match candidate{.rule = rule, .labels = static_cast<std::uint8_t>(labels), .cover = cover};
+    won += static_cast<unsigned>(node != 0) &
+           static_cast<unsigned>(candidate.precedence() > best[i].precedence());
+  }
+  return won;
+}
+
+void RuleSet::find_burst(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
+                         std::uint8_t position, Match* best) const {
+  assert(count <= kBurst);
+  std::array<std::uint64_t, kBurst> found;
+  const Node met = walk(count, names, hashes, found.data());
   if ((met & kAmbiguous) != 0) [[unlikely]] {
     for (unsigned i = 0; i < count; ++i)
       if (names[i] != nullptr) settle(find_exact(*names[i], hashes + i, kBurst), position, best[i]);
     return;
   }
 
-  // What remains is to compare each winner's name, which is two loads away. A match that can't beat the one
-  // of an earlier set needs no proof: if it is wrong, the true one is shorter.
-  std::array<RuleIndex, kBurst> rules;
-  std::array<std::uint8_t, kBurst> winners;
-  unsigned won = 0;
-  for (unsigned i = 0; i < count; ++i) {
-    const auto node = static_cast<Node>(found[i]);
-    const auto depth = static_cast<unsigned>(found[i] >> 32);
-    RuleIndex rule = reference(node);
-    Cover cover = cover_of(node);
-    if ((node & kSeveral) != 0) {
-      const Match resolved = match(node, depth, depth == labels[i]);
-      rule = resolved.rule;
-      cover = resolved.cover;
-    }
-    const Match candidate{
-        .rule = node == 0 ? kNoRule : rule, .labels = static_cast<std::uint8_t>(depth), .cover = cover};
-    const bool better = candidate.precedence() > best[i].precedence();
-    prefetch(records_.data() + (better ? rule : 0));
-    found[won] = std::uint64_t{depth} << 32 | static_cast<std::uint32_t>(cover);
-    rules[won] = rule;
-    winners[won] = static_cast<std::uint8_t>(i);
-    won += better;
-  }
-  for (unsigned k = 0; k < won; ++k)
-    prefetch(names_.data() + records_[rules[k]].name);
+  if ((met & kSuffixOnly) == 0) return;  // no rule on the way of any
+
+  // What remains is to compare each winner's name.
+  std::array<Winner, kBurst> winners;
+  const unsigned won = choose(count, names, found.data(), best, winners.data());
   for (unsigned k = 0; k < won; ++k) {
-    const unsigned i = winners[k];
-    const auto depth = static_cast<unsigned>(found[k] >> 32);
-    if (!rule_is(rules[k], *names[i], depth)) [[unlikely]] {
+    const Winner& w = winners[k];
+    const unsigned i = w.name;
+    if (!equal_octets(octets_of(w.rule), w.asked, w.length)) [[unlikely]] {
       settle(find_exact(*names[i], hashes + i, kBurst), position, best[i]);
       continue;
     }
-    best[i] = {.rule = rules[k],
-               .labels = static_cast<std::uint8_t>(depth),
-               .cover = static_cast<Cover>(static_cast<std::uint32_t>(found[k])),
-               .set = position};
+    best[i] = {.rule = w.rule, .labels = w.labels, .cover = w.cover, .set = position};
   }
 }
 
@@ -251,18 +269,9 @@ std::vector<RuleIndex> RuleSet::find_all(const dns::Name& name) const {
   return all;
 }
 
-std::span<const std::uint8_t> RuleSet::name(RuleIndex i) const {
-  const std::uint8_t* const start = names_.data() + records_[i].name;
-  const std::uint8_t* end = start;
-  while (*end != 0)
-    end += 1 + *end;
-  return {start, static_cast<std::size_t>(end + 1 - start)};
-}
-
 std::size_t RuleSet::memory_octets() const {
-  std::size_t octets = sizeof *this + buckets_.memory_octets() + records_.memory_octets() +
-                       names_.memory_octets() + several_.memory_octets() +
-                       answers_.capacity() * sizeof(Answer);
+  std::size_t octets = sizeof *this + buckets_.memory_octets() + units_.memory_octets() +
+                       several_.memory_octets() + answers_.capacity() * sizeof(Answer);
   for (const Answer& answer : answers_) {
     octets += answer.groups.capacity() * sizeof(AnswerGroup);
     for (const AnswerGroup& group : answer.groups)
@@ -277,12 +286,14 @@ void RuleSet::insert(std::uint64_t hash, Node node) {
     Bucket& b = buckets_[bucket];
     for (unsigned i = 0; i < kSlots; ++i) {
       if (b.tags[i] == 0) {
-        b.tags[i] = tag;
+        b.tags[i] = i + 1 < kSlots ? tag : tag & ~kContinued;
         b.nodes[i] = node;
         return;
       }
-      if (b.tags[i] == tag) b.nodes[i] |= kAmbiguous;  // a lookup of the new one would stop here
+      if ((b.tags[i] | kContinued) == tag)
+        b.nodes[i] |= kAmbiguous;  // a lookup of the new one would stop here
     }
+    b.tags[kSlots - 1] |= kContinued;
   }
 }
 

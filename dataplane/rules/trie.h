@@ -2,8 +2,9 @@
 //
 // Nodes are name suffixes, empty non-terminals included. They need no links: a node is found by its suffix's
 // chain hash (dns/name.h) in one table of buckets, each a cache line of eight nodes. A lookup walks from the
-// top label down until a node is missing or has no children, and remembers the last node with a rule that
-// covers the name; a burst walks level by level, prefetching the next level's bucket for all its names.
+// first level with a rule down until a node is missing or has no children, and remembers the last node with a
+// rule that covers the name; a burst walks level by level, prefetching the next level's bucket for all its
+// names. A rule has its name right behind it: both are one miss.
 //
 // A hash only proposes. The table keeps 32 bits of it as a tag, and the winning rule's name is compared with
 // the query's octet by octet. Where two nodes could be taken for each other, the one that would be found
@@ -12,7 +13,8 @@
 // stands where the name's own suffix is no node, so that nothing true lies below it, and what was found above
 // it is right.)
 //
-// Memory: 13 octets a node (a rule's name, and each empty non-terminal), 16 a rule, and its name.
+// Memory: 16 octets a node (a rule's name, and each empty non-terminal), and for a rule 12 and its name,
+// rounded up to 16.
 //
 // Threads: built on one thread, then shared freely. Needs no DPDK.
 #pragma once
@@ -35,9 +37,6 @@ namespace shunt::rules {
 /// The most that the records of one type in an Answer take, so that they fit a message (kMaxMessage) with the
 /// longest question and an OPT record.
 inline constexpr std::size_t kMaxAnswerOctets = 1152;
-/// Rules of one set: what a node's reference holds.
-inline constexpr std::size_t kMaxRules = (std::size_t{1} << 27) - 1;
-
 /// The records of an `answer` rule: all lines for one name. `wire` holds whole records in wire format whose
 /// owner is the pointer 0xc00c (the question), `count` of them, of one type each group.
 struct AnswerGroup {
@@ -57,6 +56,34 @@ struct Answer {
 
 class RuleSet {
  public:
+  /// The rules of a set, which has to outlive it.
+  class Rules {
+   public:
+    struct End {};
+    class Iterator {
+     public:
+      explicit Iterator(const RuleSet& set) : set_(set) {}
+      RuleIndex operator*() const { return at_; }
+      Iterator& operator++() {
+        at_ += static_cast<RuleIndex>(units_for(set_.rule(at_).length));
+        ++passed_;
+        return *this;
+      }
+      bool operator!=(End) const { return passed_ != set_.size(); }
+
+     private:
+      const RuleSet& set_;
+      RuleIndex at_ = 0;
+      std::size_t passed_ = 0;
+    };
+    explicit Rules(const RuleSet& set) : set_(set) {}
+    Iterator begin() const { return Iterator(set_); }
+    static End end() { return {}; }
+
+   private:
+    const RuleSet& set_;
+  };
+
   /// `hashes[d * stride]` is the hash of `name`'s last d labels.
   Match find(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride = 1) const;
 
@@ -69,11 +96,13 @@ class RuleSet {
   /// Every rule that covers `name`, best first: for `explain`.
   std::vector<RuleIndex> find_all(const dns::Name& name) const;
 
-  const Rule& rule(RuleIndex i) const { return records_[i].rule; }
+  const Rule& rule(RuleIndex i) const { return *reinterpret_cast<const Rule*>(&units_[i]); }
   const Answer& answer(std::uint32_t i) const { return answers_[i]; }
   /// The rule's name in wire format, lower case.
-  std::span<const std::uint8_t> name(RuleIndex i) const;
-  std::size_t size() const { return records_.size(); }
+  std::span<const std::uint8_t> name(RuleIndex i) const { return {octets_of(i), rule(i).length}; }
+  std::size_t size() const { return rules_; }
+  /// All rules, in the order in which they were added: `for (const RuleIndex i : set.rules())`.
+  Rules rules() const { return Rules(*this); }
   /// Nodes of the trie, the root not counted: at least one for each name.
   std::size_t nodes() const { return nodes_; }
   std::size_t memory_octets() const;
@@ -81,12 +110,14 @@ class RuleSet {
  private:
   friend class RuleSetBuilder;
 
-  /// A rule and where its name starts in names_, so that what a match needs shares a cache line.
-  struct Record {
-    Rule rule;
-    std::uint32_t name;
+  /// What a rule and behind it its name, in wire format, are stored in: most lie in one cache line, and all
+  /// that a match needs with them. A reference counts units.
+  struct alignas(16) Unit {
+    std::uint8_t octets[16];
   };
-  static_assert(sizeof(Record) == 16);
+  static_assert(alignof(Unit) >= alignof(Rule));
+  /// Of one set: what a node's reference holds.
+  static constexpr std::size_t kMaxUnits = std::size_t{1} << 27;
 
   /// Node word: five flags, and in bits 5 to 31 a reference: the node's rule; with kSeveral an index into
   /// several_; for a node without a rule any rule below. The two lowest flags say which names a rule here
@@ -99,9 +130,9 @@ class RuleSet {
   static constexpr Node kRuleMask = kCoversDeeper | kCoversWhole | kSeveral;
   static constexpr unsigned kReferenceShift = 5;
   static constexpr unsigned kSlots = 8;
-  static constexpr unsigned kNodesPerBucket = 5;  ///< on average: full buckets are rare, and none is wasted
+  static constexpr unsigned kNodesPerBucket = 4;  ///< on average: hardly one in fifty overflows
 
-  /// Slots fill in order; a full bucket is continued in the next.
+  /// Slots fill in order; nodes that find the bucket full are in the next, and the last tag says so.
   struct alignas(kCacheLine) Bucket {
     std::uint32_t tags[kSlots];  ///< 0: empty
     Node nodes[kSlots];
@@ -113,7 +144,20 @@ class RuleSet {
     RuleIndex rules[3];
   };
 
-  static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash) | 1u; }
+  /// Of tags: all have the first; of a bucket's last, the second says whether the next bucket continues it.
+  static constexpr std::uint32_t kFilled = 1, kContinued = 2;
+
+  /// As probes compare them.
+  static std::uint32_t tag_of(std::uint64_t hash) {
+    return static_cast<std::uint32_t>(hash) | kFilled | kContinued;
+  }
+  static constexpr std::size_t units_for(std::size_t name_length) {
+    return (sizeof(Rule) + name_length + sizeof(Unit) - 1) / sizeof(Unit);
+  }
+  /// The rule's name.
+  const std::uint8_t* octets_of(RuleIndex rule) const {
+    return reinterpret_cast<const std::uint8_t*>(units_.data() + rule) + sizeof(Rule);
+  }
   static std::uint32_t reference(Node node) { return node >> kReferenceShift; }
   /// Has the node a rule for a name that ends here (`whole`), or else goes on below? Two rules of one node
   /// cover both.
@@ -127,7 +171,7 @@ class RuleSet {
     return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * buckets_.size() >> 64);
   }
   std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets_.size() ? 0 : bucket + 1; }
-  /// Compares sixteen octets at a time; both may be read to 15 octets behind their end.
+  /// Compares 32 octets at a time; both may be read to 31 octets behind their end. `length` > 0.
   static bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length);
   /// The first node with this tag from `bucket` on, or 0.
   Node probe(std::size_t bucket, std::uint32_t tag) const;
@@ -142,19 +186,37 @@ class RuleSet {
   /// Are `name`'s last `labels` labels the whole name of the rule, octet by octet?
   bool rule_is(RuleIndex rule, const dns::Name& name, unsigned labels) const {
     const unsigned start = name.offset[name.labels - labels];
-    return equal_octets(names_.data() + records_[rule].name, name.wire.data() + start, name.length - start);
+    return equal_octets(octets_of(rule), name.wire.data() + start, name.length - start);
   }
   /// Are they the end of the rule's name?
   bool rule_has_name(RuleIndex rule, const dns::Name& name, unsigned labels) const;
+  /// A match whose name is still to be compared.
+  struct Winner {
+    const std::uint8_t* asked;  ///< what has to be the rule's name
+    RuleIndex rule;
+    std::uint8_t length, labels;  ///< of that
+    std::uint8_t name;            ///< which of the burst's
+    Cover cover;
+  };
+  /// A burst's walk: found[i] becomes the best node of names[i], with its labels in the upper half, or 0.
+  /// Asks for the rules' lines. Returns the flags of all nodes that were met, the root's among them.
+  Node walk(unsigned count, const dns::Name* const* names, const std::uint64_t* hashes,
+            std::uint64_t* found) const;
+  /// Collects what was found and is better than `best`, and returns how much that is. A match that can't beat
+  /// the one of an earlier set needs no proof: if it is wrong, the true one is shorter.
+  unsigned choose(unsigned count, const dns::Name* const* names, const std::uint64_t* found,
+                  const Match* best, Winner* winners) const;
   Match find_exact(const dns::Name& name, const std::uint64_t* hashes, std::size_t stride) const;
   void insert(std::uint64_t hash, Node node);
+  Rule& rule(RuleIndex i) { return *reinterpret_cast<Rule*>(&units_[i]); }
 
   dns::HashKey key_;
   Node root_ = 0;
-  std::size_t nodes_ = 0;
+  /// The fewest labels of a rule's name, the root's aside: no node above this level has a rule.
+  unsigned first_level_ = dns::kMaxLabels + 1;
+  std::size_t nodes_ = 0, rules_ = 0;
   MappedArray<Bucket> buckets_;
-  MappedArray<Record> records_;
-  MappedArray<std::uint8_t> names_;  ///< end to end, with room for a wide load behind the last
+  MappedArray<Unit> units_;  ///< the rules, with room for a wide load behind the last
   MappedArray<Several> several_;
   std::vector<Answer> answers_;
 };

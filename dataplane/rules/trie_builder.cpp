@@ -1,15 +1,17 @@
 #include "dataplane/rules/trie_builder.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 #include <stdexcept>
 
 namespace shunt::rules {
 namespace {
 
 constexpr std::size_t kFirstSlots = 64;
-/// Wide compares read behind the last name.
-constexpr std::size_t kNamePadding = 16;
+/// Wide compares read up to 31 octets behind the last name.
+constexpr std::size_t kPaddingUnits = 2;
+/// About what a rule takes of them: for making room.
+constexpr std::size_t kUnitsPerRule = 3;
 /// Owner, type, class, TTL and RDLENGTH in front of an answer's RDATA.
 constexpr std::size_t kRecordHeader = 12;
 /// What an answer of one record takes beside the record, about: vectors, and its entry among the single ones.
@@ -61,7 +63,7 @@ void RuleSetBuilder::start() {
 
 void RuleSetBuilder::reserve(std::size_t rules) {
   rules = std::min(rules, kMaxReserved);
-  set_->records_.reserve(rules);
+  set_->units_.reserve(rules * kUnitsPerRule);
   const std::size_t slots = rules + rules / 2;
   if (slots > slots_.size()) grow(slots);
 }
@@ -116,7 +118,7 @@ RuleIndex RuleSetBuilder::rule_at(const Node* node, Cover cover) const {
 
 const Rule* RuleSetBuilder::find(const dns::Name& name, Cover cover) {
   const RuleIndex rule = rule_at(find_node(name), cover);
-  return rule == kNoRule ? nullptr : &set_->records_[rule].rule;
+  return rule == kNoRule ? nullptr : &set_->rule(rule);
 }
 
 RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex rule) {
@@ -139,18 +141,23 @@ RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex ru
 
 RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
                                  std::uint32_t line, Node* node) {
-  const std::size_t rules = set_->records_.size();
-  if (rules >= kMaxRules) throw std::length_error("more rules than one rule set can hold");
-  const std::size_t start = set_->names_.size();
-  if (start + name.length > std::numeric_limits<std::uint32_t>::max())
-    throw std::length_error("more than 4 GiB of names in one rule set");
+  const std::size_t at = set_->units_.size(), units = RuleSet::units_for(name.length);
+  if (at + units > RuleSet::kMaxUnits) throw std::length_error("more rules than one rule set can hold");
 
-  const auto index = static_cast<RuleIndex>(rules);
-  set_->names_.make_room(name.length + kNamePadding);
-  set_->names_.append(name.wire.data(), name.length);
-  const Rule rule{
-      .action = action, .cover = cover, .labels = name.labels, .argument = argument, .line = line};
-  set_->records_.push_back({rule, static_cast<std::uint32_t>(start)});
+  const auto index = static_cast<RuleIndex>(at);
+  const Rule rule{.action = action,
+                  .cover = cover,
+                  .labels = name.labels,
+                  .length = name.length,
+                  .argument = argument,
+                  .line = line};
+  set_->units_.make_room(units + kPaddingUnits);
+  set_->units_.append_zeros(units);
+  std::uint8_t* const to = set_->units_[at].octets;
+  std::memcpy(to, &rule, sizeof rule);
+  std::memcpy(to + sizeof rule, name.wire.data(), name.length);
+  ++set_->rules_;
+  if (name.labels > 0) set_->first_level_ = std::min<unsigned>(set_->first_level_, name.labels);
   if (node != nullptr) {
     *node = attach(*node, cover, index);
   } else {
@@ -184,7 +191,7 @@ RuleSetBuilder::Added RuleSetBuilder::add(const dns::Name& name, Cover cover, Ac
   Node* const node = find_node(name);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
-    if (other_line != nullptr) *other_line = set_->records_[earlier].rule.line;
+    if (other_line != nullptr) *other_line = set_->rule(earlier).line;
     return Added::kDuplicate;
   }
   append(name, cover, action, argument, line, node);
@@ -202,7 +209,7 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
   Node* const node = find_node(name);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
-    Rule& rule = set_->records_[earlier].rule;
+    Rule& rule = set_->rule(earlier);
     if (other_line != nullptr) *other_line = rule.line;
     return rule.action == Action::kAnswer ? merge(rule, type, record) : Added::kDuplicate;
   }
@@ -246,8 +253,8 @@ RuleSetBuilder::Added RuleSetBuilder::merge(Rule& rule, std::uint16_t type,
 }
 
 std::size_t RuleSetBuilder::memory_octets() const {
-  return slots_.memory_octets() + set_->records_.memory_octets() + set_->names_.memory_octets() +
-         set_->several_.memory_octets() + answer_octets_;
+  return slots_.memory_octets() + set_->units_.memory_octets() + set_->several_.memory_octets() +
+         answer_octets_;
 }
 
 std::unique_ptr<const RuleSet> RuleSetBuilder::build() {
@@ -257,9 +264,8 @@ std::unique_ptr<const RuleSet> RuleSetBuilder::build() {
   set.buckets_.append_zeros(buckets);
   for (std::size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].node != 0) set.insert(slots_[i].hash, slots_[i].node);
-  set.names_.append_zeros(kNamePadding);
-  set.names_.shrink();
-  set.records_.shrink();
+  set.units_.append_zeros(kPaddingUnits);
+  set.units_.shrink();
   set.several_.shrink();
   set.answers_.shrink_to_fit();
   std::unique_ptr<const RuleSet> finished = std::move(set_);

@@ -4,8 +4,8 @@
 // at last poured into the set's denser one. Both are in order of the hash, so growing and pouring go through
 // memory from end to end.
 //
-// Throws std::bad_alloc without memory, and std::length_error beyond kMaxRules rules
-// or 4 GiB of names; the builder is to be thrown away then.
+// Throws std::bad_alloc without memory, and std::length_error beyond 2 GiB of rules with their names (some 50
+// million); the builder is to be thrown away then.
 #pragma once
 
 #include <array>

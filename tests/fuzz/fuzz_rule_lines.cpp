@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RuleSet again;
   again.name = "again";
   std::vector<std::string> expected;
-  for (std::uint32_t i = 0; i < built.set->size(); ++i) {
+  for (const shunt::rules::RuleIndex i : built.set->rules()) {
     const std::string text = text_of(built, i);
     for (std::string& line : lines_of(built, i, text)) {
       again.list.push_back(std::move(line));
@@ -82,7 +82,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const BuiltRuleSet second = build(config, again, errors);
   if (!errors.empty()) fail("does not read back", to_text(errors) + again.list[errors[0].position.line]);
   if (second.set->size() != expected.size()) fail("rules got lost", "");
-  for (std::uint32_t i = 0; i < expected.size(); ++i)
-    if (text_of(second, i) != expected[i]) fail("reads back as another rule", expected[i]);
+  auto text = expected.begin();
+  for (const shunt::rules::RuleIndex i : second.set->rules()) {
+    if (text_of(second, i) != *text) fail("reads back as another rule", *text);
+    ++text;
+  }
   return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "conf/rule_lines.h"
 #include "tests/unit/conf/rule_lines_fixture.h"
@@ -22,14 +23,15 @@ TEST_F(RuleLines, LinesTellWhereTheyWereWritten) {
   file("c system\n\nd system id=dee");
   build();
   ASSERT_THAT(errors_, IsEmpty());
-  const auto where = [&](rules::RuleIndex i) {
-    return built_.describe_line(config_, source_, built_.set->rule(i).line);
-  };
-  EXPECT_EQ(where(0), "shunt.toml:30");
-  EXPECT_EQ(where(1), "shunt.toml:31");
-  EXPECT_EQ(where(2), file_ + ":1");
-  EXPECT_EQ(where(3), file_ + ":3");
-  EXPECT_EQ(built_.id_of(built_.set->rule(3).line), "dee");
+  std::vector<std::string> where;
+  std::string_view last_id;
+  for (const rules::RuleIndex i : built_.set->rules()) {
+    const std::uint32_t line = built_.set->rule(i).line;
+    where.push_back(built_.describe_line(config_, source_, line));
+    last_id = built_.id_of(line);
+  }
+  EXPECT_THAT(where, ElementsAre("shunt.toml:30", "shunt.toml:31", file_ + ":1", file_ + ":3"));
+  EXPECT_EQ(last_id, "dee");
 }
 
 TEST_F(RuleLines, FilesInAllTheirShapes) {
@@ -98,8 +100,9 @@ TEST_F(RuleLines, LinesAcrossBuffersStayWhole) {
   build();
   EXPECT_THAT(errors_, IsEmpty());
   ASSERT_EQ(built_.set->size(), lines);
+  const std::vector<std::string> all = texts();
   for (std::size_t i = 0; i < lines; i += 997)
-    EXPECT_EQ(texts_at(i), "n" + std::to_string(i) + std::string(i % 50, 'x') + ".corp forward cloud");
+    EXPECT_EQ(all[i], "n" + std::to_string(i) + std::string(i % 50, 'x') + ".corp forward cloud");
 }
 
 TEST_F(RuleLines, MoreThanRulesMemoryIsRefused) {
@@ -208,7 +211,7 @@ TEST(BuiltinRules, AnswerLocalhostAndKeepPrivateZonesHere) {
   for (const char* name : {"15.172.in-addr.arpa", "32.172.in-addr.arpa", "11.in-addr.arpa", "c.f.ip6.arpa",
                            "7.e.f.ip6.arpa", "c.e.f.ip6.arpa", "example.com", "."})
     EXPECT_EQ(text_for(name), "") << name;
-  for (rules::RuleIndex i = 0; i < set->size(); ++i)
+  for (const rules::RuleIndex i : set->rules())
     EXPECT_EQ(set->rule(i).cover, Cover::kSuffix);
 }
 

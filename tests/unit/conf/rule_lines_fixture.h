@@ -74,12 +74,12 @@ class RuleLines : public testing::Test {
   std::vector<std::string> texts() const {
     std::vector<std::string> texts;
     if (!built_.set) return texts;
-    for (std::size_t i = 0; i < built_.set->size(); ++i)
-      texts.push_back(texts_at(i));
+    for (const rules::RuleIndex i : built_.set->rules())
+      texts.push_back(text_of(i));
     return texts;
   }
-  std::string texts_at(std::size_t i) const {
-    return rule_text(*built_.set, static_cast<rules::RuleIndex>(i),
+  std::string text_of(rules::RuleIndex i) const {
+    return rule_text(*built_.set, i,
                      [this](std::uint32_t handle) { return config_.upstreams.at(handle - 100).name; });
   }
   /// The one mistake of one line.

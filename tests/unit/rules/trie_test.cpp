@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -107,6 +108,51 @@ TEST(RuleSet, LongestNameWinsOverEmptyNonTerminals) {
   EXPECT_EQ(set->nodes(), 4u);
 }
 
+TEST(RuleSet, ListsItsRulesInOrder) {
+  // Names about the sizes at which a rule takes another unit.
+  Set lines;
+  for (std::uint32_t length = 1; length <= 63; ++length)
+    lines.add(std::string(length, 'a') + "." + std::string(length, 'b'), Cover::kSuffix, length);
+  lines.add(".", Cover::kSuffix, 64);
+  const auto set = lines.build();
+  EXPECT_EQ(set->size(), 64u);
+  std::uint32_t line = 0;
+  for (const RuleIndex i : set->rules()) {
+    ++line;
+    EXPECT_EQ(set->rule(i).line, line);
+    EXPECT_EQ(set->name(i).size(), line == 64 ? 1 : 2 * line + 3);
+  }
+  EXPECT_EQ(line, 64u);
+  const auto none = Set().build();
+  for (const RuleIndex i : none->rules())
+    ADD_FAILURE() << i;
+}
+
+TEST(RuleSet, ComparesEveryOctetOfANameOfAnyLength) {
+  // Under this key labels of up to seven octets have one hash: only the comparison tells them apart.
+  const dns::HashKey broken{0, 0};
+  std::vector<std::uint64_t> hashes((dns::kMaxLabels + 1) * kBurst);
+  for (std::size_t labels = 1; labels <= 40; ++labels) {
+    std::string text;
+    for (std::size_t i = 0; i < labels; ++i)
+      text += "c.";
+    RuleSetBuilder builder(broken);
+    builder.add(name_of(text), Cover::kSuffix, Action::kSystem, 0, 1);
+    const auto set = builder.build();
+    for (std::size_t changed = 0; changed <= labels; ++changed) {
+      std::string asked = text;
+      if (changed < labels) asked[2 * changed] = 'd';
+      const Name name = name_of("x." + asked);
+      dns::hash_suffixes(broken, name, hashes.data(), kBurst);
+      const Name* const pointer = &name;
+      Match match;
+      set->find_burst(1, &pointer, hashes.data(), 0, &match);
+      EXPECT_EQ(match.found(), changed == labels) << asked;
+      EXPECT_EQ(set->find(name, hashes.data(), kBurst).found(), changed == labels) << asked;
+    }
+  }
+}
+
 TEST(RuleSet, EarlierSetWinsATie) {
   const auto one = Set().add("a.b", Cover::kSuffix, 1).build();
   const auto two = Set().add("a.b", Cover::kSuffix, 2).add("c", Cover::kSuffix, 3).build();
@@ -183,9 +229,13 @@ TEST_F(Answers, EqualSingleAnswersAreStoredOnceAndStayApart) {
   EXPECT_EQ(add("b", 1, {0, 0, 0, 1}), Added::kMerged);
   add("c", 1, {0, 0, 0, 0});
   const auto set = builder_.build();
-  EXPECT_EQ(set->rule(0).argument, set->rule(2).argument);
-  EXPECT_EQ(set->answer(set->rule(0).argument).find(1)->count, 1);
-  EXPECT_EQ(set->answer(set->rule(1).argument).find(1)->count, 2);
+  std::vector<std::uint32_t> answers;
+  for (const RuleIndex i : set->rules())
+    answers.push_back(set->rule(i).argument);
+  ASSERT_EQ(answers.size(), 3u);
+  EXPECT_EQ(answers[0], answers[2]);
+  EXPECT_EQ(set->answer(answers[0]).find(1)->count, 1);
+  EXPECT_EQ(set->answer(answers[1]).find(1)->count, 2);
 }
 
 TEST_F(Answers, DoNotMixWithOtherActions) {
