@@ -95,6 +95,23 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
   return AnswerRecord{type, {wire.begin() + kHeader, wire.end()}};
 }
 
+namespace {
+
+// ldns leaves "#" as it is, which begins a comment in a rule line.
+std::string escape_hashes(std::string_view text) {
+  std::string escaped;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (text[i] == '#' && !quoted) escaped += '\\';
+    escaped += text[i];
+    if (text[i] == '\\' && i + 1 < text.size()) escaped += text[++i];
+  }
+  return escaped;
+}
+
+}  // namespace
+
 std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata) {
   std::string text = type_text(type);
   const Record rr = read_record(wire_record(type, rdata));
@@ -106,7 +123,7 @@ std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata)
     std::string_view shown = field.get();
     while (shown.ends_with(' '))
       shown.remove_suffix(1);
-    text.append(" ").append(shown);
+    text.append(" ").append(escape_hashes(shown));
   }
   return text;
 }

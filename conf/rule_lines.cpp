@@ -195,7 +195,7 @@ std::string answer_text(const rules::Answer& answer) {
 std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
                       const std::function<std::string(std::uint32_t handle)>& upstream_name) {
   const rules::Rule& r = set.rule(rule);
-  const std::string name = rule_name_text(set.name(rule), r.cover);
+  std::string name = rule_name_text(set.name(rule), r.cover);
   switch (r.action) {
     case Action::kForward:
       return name + " forward " + upstream_name(r.argument);

@@ -44,8 +44,8 @@ struct IpAddress {
   friend auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:
-  // In one store: addresses are copied as a whole soon after they are made, and a load of sixteen octets would
-  // have to wait for the smaller stores before it.
+  // In one store: addresses are copied as a whole soon after they are made, and a load of sixteen octets
+  // would have to wait for the smaller stores before it.
   static IpAddress from(__m128i octets) {
     IpAddress a;
     _mm_storeu_si128(reinterpret_cast<__m128i*>(a.octets.data()), octets);
