@@ -70,6 +70,8 @@ def shunt(rig: Wire, build: Build, cache: str) -> Iterator[Program]:
                       for n, (name, address) in enumerate(((FRONT, SERVER), (BEHIND, OUTBOUND))))
     config = configuration(rig.folder, rig.server_core, rig.generator_core, ports, SERVER, "10.8.0.0/16", OUTBOUND, UPSTREAM, cache,
                            rig.mirror.name)
+    for interface in (FRONT, BEHIND):  # Knot leaves its program behind
+        rig.gw.ip("link", "set", "dev", interface, "xdp", "off")
     with gateway(build, rig.folder, config, prefix=["ip", "netns", "exec", rig.gw.name]) as server:
         server.wait_ready()
         rig.wait_answer(server.process, rig.ask, SERVER)
