@@ -97,13 +97,19 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
 
 namespace {
 
-// ldns leaves "#" as it is, which begins a comment in a rule line.
-std::string escape_hashes(std::string_view text) {
+// A field as a rule line can have it. ldns leaves "#" as it is, which begins a comment there; as "\#" it may
+// be taken for the mark of generic data (RFC 3597), as "\035" for nothing else. And a name may look like an
+// option.
+std::string escape_field(std::string_view text) {
   std::string escaped;
+  if (text.starts_with("id=") || text.starts_with("ttl=")) escaped += '\\';
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '"') quoted = !quoted;
-    if (text[i] == '#' && !quoted) escaped += '\\';
+    if (text[i] == '#' && !quoted) {
+      escaped += "\\035";
+      continue;
+    }
     escaped += text[i];
     if (text[i] == '\\' && i + 1 < text.size()) escaped += text[++i];
   }
@@ -123,7 +129,7 @@ std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata)
     std::string_view shown = field.get();
     while (shown.ends_with(' '))
       shown.remove_suffix(1);
-    text.append(" ").append(escape_hashes(shown));
+    text.append(" ").append(escape_field(shown));
   }
   return text;
 }
