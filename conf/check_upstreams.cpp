@@ -102,6 +102,36 @@ void check_targets(const Checking& c, std::size_t n) {
                    "take some out");
 }
 
+/// What "tls" needs, and what the others have no use for.
+void check_protocol(const Checking& c, std::size_t n) {
+  const Upstream& upstream = c.config.upstreams[n];
+  const std::string label = title("upstream", upstream.name);
+  if (upstream.protocol == Protocol::kTls) {
+    if (upstream.tls_name.empty() && !c.places.has("upstream", n, "tls_name"))
+      c.report.error(c.places.at("upstream", n, "protocol"),
+                     fmt::format("{}: protocol \"tls\" needs tls_name", label),
+                     "tls_name = \"dns.corp.example\": the name (or address) that the targets' certificates "
+                     "must have");
+  } else {
+    for (const std::string_view key : {"tls_name", "tls_ca"})
+      if (c.places.has("upstream", n, key))
+        c.report.error(c.places.at("upstream", n, key),
+                       fmt::format("{}: {} is for protocol \"tls\" only", label, key),
+                       "add protocol = \"tls\", or leave it out");
+  }
+  const Outbound* outbound = outbound_of(c.config, upstream.outbound);
+  if (upstream.protocol == Protocol::kUdp || outbound == nullptr) return;
+  for (const IpAddress& own : outbound->addresses) {
+    const int p = port_of(c.config, own);
+    if (p < 0 || !c.config.ports[static_cast<std::size_t>(p)].mirror.empty()) continue;
+    c.report.error(c.places.at("upstream", n, "protocol"),
+                   fmt::format("{}: port {} has no mirror, and TCP and TLS need one", label,
+                               in_quotes(c.config.ports[static_cast<std::size_t>(p)].name)),
+                   "give the port a mirror, or leave outbound out: then the host's own network is used");
+    return;
+  }
+}
+
 /// Targets of all upstreams have a place each in an array of fixed size, equal ones the same.
 void check_number_of_targets(const Checking& c) {
   std::set<std::pair<std::string_view, SocketAddress>> targets;
@@ -140,6 +170,7 @@ void check_upstreams(const Checking& c) {
     check_reference(c, outbounds, upstream.outbound, "outbound endpoint", label + ": outbound",
                     c.places.at("upstream", n, "outbound"));
     check_targets(c, n);
+    check_protocol(c, n);
     if (upstream.ttl.min > upstream.ttl.max)
       c.report.error(
           c.places.at("ttl", n, c.places.has("ttl", n, "min") ? "min" : "max"),

@@ -74,6 +74,7 @@ struct Outbound {  // [[outbound]]
 };
 
 enum class Policy : std::uint8_t { kRandom, kOrdered };
+enum class Protocol : std::uint8_t { kUdp, kTcp, kTls };
 
 struct TtlBounds {  // ttl = {…}, seconds
   std::uint32_t min = 0, max = 86400, failure = 5;
@@ -84,6 +85,9 @@ struct Upstream {  // [[upstream]]
   std::string name;
   std::string outbound;  // "": asked through the host's own network
   std::vector<SocketAddress> targets;
+  Protocol protocol = Protocol::kUdp;
+  std::string tls_name;   // a host's name without the last dot, or an address
+  std::string tls_trust;  // tls_ca: the text of that file; "": the system's certificates
   Policy policy = Policy::kRandom;
   std::uint32_t timeout_ms = 800;
   std::string probe = ". NS";  // NAME TYPE; both checked

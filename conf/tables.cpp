@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "conf/reader.h"
+#include "conf/trust.h"
 #include "conf/values.h"
 
 namespace shunt::conf {
@@ -109,16 +110,31 @@ void read_ttl(Report& report, Places& places, const toml::table& table, std::siz
   t.finish();
 }
 
-void read_upstream(Reader& t, Upstream& upstream) {
+void read_trust_of(Reader& t, Upstream& upstream, const std::string& config_path) {
+  const auto read = [&config_path](std::string_view text) -> Result<std::string> {
+    if (text.empty()) return Failure("it names no file");
+    Result<std::string> trust =
+        read_trust((std::filesystem::path(config_path).parent_path() / text).string());
+    if (!trust) return Failure(fmt::format("{} {}", in_quotes(text), trust.error()));
+    return trust;
+  };
+  t.value<std::string>({"tls_ca", "\"corp-ca.pem\""}, upstream.tls_trust, read);
+}
+
+void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path) {
   t.name({"outbound", "\"to-onprem\""}, upstream.outbound);
+  t.choice<Protocol>({"protocol", "\"udp\""}, upstream.protocol,
+                     {{"udp", Protocol::kUdp}, {"tcp", Protocol::kTcp}, {"tls", Protocol::kTls}});
+  const std::uint16_t port = upstream.protocol == Protocol::kTls ? kDnsOverTlsPort : kDnsPort;
   t.list<SocketAddress>({"targets", R"(["192.168.1.53", "192.168.2.53:5353"])", Need::kRequired},
-                        upstream.targets, parse_target);
+                        upstream.targets, [port](std::string_view text) { return parse_target(text, port); });
+  t.text({"tls_name", "\"dns.corp.example\""}, upstream.tls_name, check_tls_name);
+  if (upstream.tls_name.ends_with('.')) upstream.tls_name.pop_back();
+  read_trust_of(t, upstream, config_path);
   bool only = true;
-  t.choice<bool>({"protocol", "\"udp\""}, only, {{"udp", true}}, {"tcp", "tls"});
   t.choice<Policy>({"policy", "\"random\""}, upstream.policy,
                    {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}}, {"fastest"});
   t.choice<bool>({"on_all_down", "\"servfail\""}, only, {{"servfail", true}}, {"stale", "default"});
-  t.unavailable("tls_name", "leave it out: targets are asked over UDP, and over TCP for TCP clients");
   t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
   t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
 }
@@ -212,7 +228,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   root.each("inbound", config.inbounds, read_inbound);
   root.each("outbound", config.outbounds, read_outbound);
   root.each("upstream", config.upstreams, [&](Reader& t, Upstream& u) {
-    read_upstream(t, u);
+    read_upstream(t, u, config.path);
     const std::size_t index = config.upstreams.size() - 1;
     if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, failure = 5 }"}))
       read_ttl(report, places, *ttl, index, fmt::format("[[upstream]] {}", in_quotes(u.name)), u.ttl);

@@ -419,18 +419,6 @@ TEST(Unavailable, InboundTls) {
       "[[inbound]] \"from-onprem\": \"tls\" is not available in this version", "leave it out");
 }
 
-TEST(Unavailable, UpstreamProtocol) {
-  for (const std::string protocol : {"tcp", "tls"})
-    expect_mistake(change("\n[[rules]]", "protocol = <!>\"" + protocol + "\"\n\n[[rules]]"),
-                   "\"" + protocol + "\" is not available in this version; use \"udp\"",
-                   "protocol = \"udp\"");
-}
-
-TEST(Unavailable, TlsName) {
-  expect_mistake(change("\n[[rules]]", "<!>tls_name = \"dns.corp.example\"\n\n[[rules]]"),
-                 "\"tls_name\" is not available in this version", "leave it out");
-}
-
 TEST(Unavailable, FastestPolicy) {
   expect_mistake(change("\n[[rules]]", "policy = <!>\"fastest\"\n\n[[rules]]"),
                  "\"fastest\" is not available in this version; use \"random\" or \"ordered\"",
