@@ -87,32 +87,12 @@ Result<int> HostQuestion::open(int type, const SocketAddress& target) const {
   return fd;
 }
 
-namespace {
-
-/// Hands `fd` to `socket` and binds it where a source is asked for.
-template <typename Socket>
-Result<void> adopt(Socket& socket, int fd, const SocketAddress& target, const IpAddress& source) {
-  using Protocol = typename Socket::protocol_type;
-  std::error_code error;
-  socket.assign(to_endpoint<Protocol>(target).protocol(), fd, error);
-  if (error) {
-    ::close(fd);
-    return Failure(error.message());
-  }
-  socket.non_blocking(true, error);
-  if (!error && source != IpAddress{}) socket.bind(to_endpoint<Protocol>({source, 0}), error);
-  if (error) return Failure(error.message());
-  return {};
-}
-
-}  // namespace
-
 Result<void> HostQuestion::begin_udp(Try& attempt) {
   const SocketAddress& target = address(attempt);
   const Result<int> fd = open(SOCK_DGRAM, target);
   if (!fd) return Failure(fd.error());
   attempt.udp.emplace(resolver_->io_);
-  if (auto adopted = adopt(*attempt.udp, *fd, target, ask_.source); !adopted) return adopted;
+  if (auto adopted = adopt_socket(*attempt.udp, *fd, target, ask_.source); !adopted) return adopted;
   std::error_code error;
   attempt.udp->connect(to_endpoint<udp>(target), error);
   if (error) return Failure(error.message());
@@ -156,7 +136,7 @@ Result<void> HostQuestion::begin_tcp(const std::shared_ptr<Try>& attempt) {
   const Result<int> fd = open(SOCK_STREAM, target);
   if (!fd) return Failure(fd.error());
   attempt->tcp.emplace(resolver_->io_);
-  if (auto adopted = adopt(*attempt->tcp, *fd, target, ask_.source); !adopted) return adopted;
+  if (auto adopted = adopt_socket(*attempt->tcp, *fd, target, ask_.source); !adopted) return adopted;
   attempt->tcp->async_connect(to_endpoint<tcp>(target),
                               [self = shared_from_this(), attempt](std::error_code error) {
                                 if (self->resolver_ == nullptr) return;

@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "conf/trust.h"
-#include "tests/support/certificates.h"
+#include "tests/support/signed_certificates.h"
 #include "tests/unit/conf/config_text.h"
 
 namespace shunt::conf {
