@@ -8,6 +8,18 @@
 namespace shunt::control {
 namespace {
 
+state::Policy policy_of(conf::Policy policy) {
+  switch (policy) {
+    case conf::Policy::kRandom:
+      return state::Policy::kRandom;
+    case conf::Policy::kOrdered:
+      return state::Policy::kOrdered;
+    case conf::Policy::kFastest:
+      return state::Policy::kFastest;
+  }
+  return state::Policy::kRandom;
+}
+
 // Assembles a snapshot, part by part, in the order in which they refer to each other.
 class SnapshotMaker {
  public:
@@ -17,6 +29,7 @@ class SnapshotMaker {
     snapshot_->generation = number;
     snapshot_->queries_per_client = config_.limits.queries_per_client;
     snapshot_->queries_per_upstream = config_.limits.queries_per_upstream;
+    snapshot_->queries_per_target = config_.limits.queries_per_target;
   }
 
   Result<std::shared_ptr<const state::Snapshot>> make() {
@@ -102,7 +115,7 @@ class SnapshotMaker {
     to.origin = registry_.origin(from, sources);
     to.exists = true;
     to.through_host = from.outbound.empty();
-    to.policy = from.policy == conf::Policy::kOrdered ? state::Policy::kOrdered : state::Policy::kRandom;
+    to.policy = policy_of(from.policy);
     if (!to.through_host) {
       to.first_port = outbound->first_port;
       to.last_port = outbound->last_port;

@@ -27,7 +27,13 @@ inline constexpr std::uint32_t kNoUpstream = 0xffffffff;
 
 /// Health of a target, published by the control plane in a fixed array; relaxed loads and stores.
 struct TargetHealth {
-  std::atomic<std::uint8_t> up{1};
+  static constexpr std::uint8_t kDown = 0, kUp = 1;
+  /// It was down and answers again: it gets few questions until it is trusted, or all of them where no other
+  /// is up.
+  static constexpr std::uint8_t kOnTrial = 2;
+
+  std::atomic<std::uint8_t> up{kUp};
+  std::atomic<std::uint32_t> latency_us{0};  ///< smoothed, for `fastest`; 0: not measured
 };
 
 struct Target {
@@ -89,6 +95,7 @@ struct Snapshot {
   std::vector<Path> paths;          ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
+  std::uint32_t queries_per_target = 50000;
 
   /// Keeps the sets alive that `networks` point at. Not read by workers.
   std::vector<std::shared_ptr<const void>> keep;
