@@ -13,6 +13,8 @@
 
 #include "conf/check.h"
 #include "conf/dead_rules.h"
+#include "conf/redundant_rules.h"
+#include "conf/root_rules.h"
 #include "conf/rule_lines.h"
 
 namespace shunt::conf {
@@ -39,6 +41,26 @@ void settle_file(const Checking& c, const LoadOptions& options, std::size_t inde
   set.file.clear();
 }
 
+/// Among at most so many rules those are looked for that have no use: that takes an index of every name.
+constexpr std::size_t kMostRulesSearched = 4'000'000;
+
+/// What is allowed and probably not meant.
+void check_meaning(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+  check_root_rules(c, built);
+  std::size_t rules = 0;
+  for (const BuiltRuleSet& set : built)
+    rules += set.set->size();
+  if (rules > kMostRulesSearched) {
+    c.report.warning(
+        {},
+        fmt::format("with {} rules, those that can never match or change nothing are not looked for", rules),
+        fmt::format("they are among up to {} rules", kMostRulesSearched));
+    return;
+  }
+  check_dead_rules(c, built);
+  check_redundant_rules(c, built);
+}
+
 }  // namespace
 
 void check_rules(const Checking& c, const LoadOptions& options) {
@@ -63,7 +85,7 @@ void check_rules(const Checking& c, const LoadOptions& options) {
     c.report.add_errors(std::move(errors));
     if (options.dead_rules) all.push_back(std::move(built));
   }
-  if (options.dead_rules && !c.report.has_errors()) check_dead_rules(c, all);
+  if (options.dead_rules && !c.report.has_errors()) check_meaning(c, all);
 }
 
 }  // namespace shunt::conf

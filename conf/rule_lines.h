@@ -53,9 +53,9 @@ BuiltRuleSet build_rule_set(const Config& config, const RuleSet& source, const d
 std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
                       const std::function<std::string(std::uint32_t handle)>& upstream_name);
 
-/// The built-in rules (RFC 6761, RFC 6303): localhost, and reverse zones of private, loopback, link-local and
-/// documentation ranges. Shared by all networks that have `autodefined`. All are suffixes, so that a user's
-/// rule of the same name wins whatever it covers. Rule::line has no meaning.
+/// The built-in rules (RFC 6761, RFC 6303, RFC 7793): localhost, localdomain, and reverse zones of private,
+/// shared, loopback, link-local and documentation ranges. Shared by all networks that have `autodefined`. All
+/// are suffixes, so that a user's rule of the same name wins whatever it covers. Rule::line has no meaning.
 std::unique_ptr<const rules::RuleSet> build_builtin_rules(const dns::HashKey& key);
 
 }  // namespace shunt::conf

@@ -37,6 +37,7 @@ void read_dataplane(Reader& t, Dataplane& d) {
 void read_limits(Reader& t, Limits& l) {
   t.integer({"queries_per_client", "10000"}, l.queries_per_client, 1, kMostInFlight);
   t.integer({"queries_per_upstream", "50000"}, l.queries_per_upstream, 1, kMostInFlight);
+  t.integer({"queries_per_target", "50000"}, l.queries_per_target, 1, kMostInFlight);
   t.integer({"tcp_connections", "1000"}, l.tcp_connections, 1, 100'000);
   t.integer({"tcp_connections_per_client", "50"}, l.tcp_connections_per_client, 1, 100'000);
   t.integer({"tcp_queries_per_connection", "100"}, l.tcp_queries_per_connection, 1, 10'000);
@@ -121,6 +122,15 @@ void read_trust_of(Reader& t, Upstream& upstream, const std::string& config_path
   t.value<std::string>({"tls_ca", "\"corp-ca.pem\""}, upstream.tls_trust, read);
 }
 
+void read_health(Report& report, Places& places, const toml::table& table, std::size_t index,
+                 const std::string& title, HealthCheck& health) {
+  Reader t(report, places, table, "health", index, title + ": health");
+  t.integer({"fall", "3"}, health.fall, 1, 100);
+  t.integer({"rise", "2"}, health.rise, 1, 100);
+  t.integer({"interval_ms", "1000"}, health.interval_ms, 100, 60'000);
+  t.finish();
+}
+
 void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path) {
   t.name({"outbound", "\"to-onprem\""}, upstream.outbound);
   t.choice<Protocol>({"protocol", "\"udp\""}, upstream.protocol,
@@ -132,8 +142,9 @@ void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path
   if (upstream.tls_name.ends_with('.')) upstream.tls_name.pop_back();
   read_trust_of(t, upstream, config_path);
   bool only = true;
-  t.choice<Policy>({"policy", "\"random\""}, upstream.policy,
-                   {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}}, {"fastest"});
+  t.choice<Policy>(
+      {"policy", "\"random\""}, upstream.policy,
+      {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}, {"fastest", Policy::kFastest}});
   t.choice<bool>({"on_all_down", "\"servfail\""}, only, {{"servfail", true}}, {"stale", "default"});
   t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
   t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
@@ -230,8 +241,11 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   root.each("upstream", config.upstreams, [&](Reader& t, Upstream& u) {
     read_upstream(t, u, config.path);
     const std::size_t index = config.upstreams.size() - 1;
+    const std::string title = fmt::format("[[upstream]] {}", in_quotes(u.name));
     if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, failure = 5 }"}))
-      read_ttl(report, places, *ttl, index, fmt::format("[[upstream]] {}", in_quotes(u.name)), u.ttl);
+      read_ttl(report, places, *ttl, index, title, u.ttl);
+    if (const toml::table* health = t.table({"health", "{ fall = 3, rise = 2, interval_ms = 1000 }"}))
+      read_health(report, places, *health, index, title, u.health);
   });
   root.each("rules", config.rule_sets, [&](Reader& t, RuleSet& set) { read_rules(t, set, config.path); });
   root.each("network", config.networks, read_network);

@@ -104,21 +104,26 @@ json Control::status() const {
 
 json Control::upstreams() const {
   const std::vector<TargetMetrics> targets = health_->metrics();
-  const std::vector<double> since = health_->since_seconds();
   json result = json::array();
   for (const conf::Upstream& upstream : generation_->config.upstreams) {
     json list = json::array();
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      const TargetMetrics& t = targets[i];
+    for (const TargetMetrics& t : targets) {
       if (t.upstream != upstream.name) continue;
       list.push_back({{"address", t.target.to_string()},
-                      {"state", t.up ? "up" : "down"},
-                      {"since_seconds", since[i]},
+                      {"state", t.state},
+                      {"since_seconds", t.since_seconds},
+                      {"why", t.why},
                       {"latency_ms", t.latency_seconds * 1e3},
-                      {"in_flight", t.in_flight},
-                      {"sent", t.sent},
-                      {"answered", t.answered},
-                      {"timeouts", t.timeouts}});
+                      {"p50_ms", t.p50_seconds * 1e3},
+                      {"p99_ms", t.p99_seconds * 1e3},
+                      {"in_flight", t.figures.in_flight},
+                      {"sent", t.figures.sent},
+                      {"answered", t.figures.answered},
+                      {"timeouts", t.figures.timeouts},
+                      {"unreachable", t.figures.unreachable},
+                      {"servfails", t.figures.servfails},
+                      {"refused", t.figures.refused},
+                      {"malformed", t.figures.malformed}});
     }
     result.push_back({{"name", upstream.name}, {"targets", std::move(list)}});
   }
@@ -167,8 +172,8 @@ json Control::health() const {
   const bool link = std::any_of(ports.begin(), ports.end(), [](const Port& p) { return p.link_up(); });
   if (!link) return {{"healthy", false}, {"reason", "no port has a link"}};
   const std::vector<TargetMetrics> targets = health_->metrics();
-  const bool any = targets.empty() ||
-                   std::any_of(targets.begin(), targets.end(), [](const TargetMetrics& t) { return t.up; });
+  const bool any = targets.empty() || std::any_of(targets.begin(), targets.end(),
+                                                  [](const TargetMetrics& t) { return t.state != "down"; });
   if (!any) return {{"healthy", false}, {"reason", "every target of every upstream is down"}};
   return {{"healthy", true}, {"reason", ""}};
 }

@@ -72,7 +72,7 @@ Result<void> Control::start() {
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   misses_.emplace(*crossing_, *resolver_, workers_->health());
-  health_.emplace(*workers_, *crossing_, *resolver_);
+  health_.emplace(*workers_, *crossing_, *resolver_, random_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   Adjacencies adjacencies = adjacencies_of(**generation);
   path_states_ = adjacencies.states;

@@ -152,17 +152,36 @@ void target_text(Out out, const MetricsSnapshot& snapshot) {
             [](const TargetMetrics& t) { return t.up ? 1 : 0; });
   by_target(out, snapshot, "shunt_upstream_in_flight", "gauge",
             "questions to the target that wait for an answer",
-            [](const TargetMetrics& t) { return t.in_flight; });
+            [](const TargetMetrics& t) { return t.figures.in_flight; });
   by_target(out, snapshot, "shunt_upstream_sent_total", "counter", "questions sent to the target",
-            [](const TargetMetrics& t) { return t.sent; });
+            [](const TargetMetrics& t) { return t.figures.sent; });
   by_target(out, snapshot, "shunt_upstream_answered_total", "counter", "questions that the target answered",
-            [](const TargetMetrics& t) { return t.answered; });
+            [](const TargetMetrics& t) { return t.figures.answered; });
   by_target(out, snapshot, "shunt_upstream_timeouts_total", "counter",
             "questions that the target didn't answer in time",
-            [](const TargetMetrics& t) { return t.timeouts; });
-  by_target(out, snapshot, "shunt_upstream_latency_seconds", "gauge",
-            "smoothed latency of the target; 0: not measured",
+            [](const TargetMetrics& t) { return t.figures.timeouts; });
+  by_target(out, snapshot, "shunt_upstream_unreachable_total", "counter",
+            "questions that the target's network or port refused to take",
+            [](const TargetMetrics& t) { return t.figures.unreachable; });
+  by_target(out, snapshot, "shunt_upstream_servfails_total", "counter", "answers of the target with SERVFAIL",
+            [](const TargetMetrics& t) { return t.figures.servfails; });
+  by_target(out, snapshot, "shunt_upstream_refused_total", "counter", "answers of the target with REFUSED",
+            [](const TargetMetrics& t) { return t.figures.refused; });
+  by_target(out, snapshot, "shunt_upstream_malformed_total", "counter",
+            "answers of the target that could not be parsed, or were to another question",
+            [](const TargetMetrics& t) { return t.figures.malformed; });
+  by_target(out, snapshot, "shunt_upstream_smoothed_latency_seconds", "gauge",
+            "what policy \"fastest\" goes by, unanswered questions counted as the timeout; 0: not measured",
             [](const TargetMetrics& t) { return t.latency_seconds; });
+  if (snapshot.targets.empty()) return;
+  constexpr std::string_view kLatency = "shunt_upstream_latency_seconds";
+  head(out, kLatency, "histogram", "latency of the target's answers");
+  for (const TargetMetrics& t : snapshot.targets) {
+    histogram_rows(out, kLatency,
+                   fmt::format("upstream=\"{}\",target=\"{}\"", escape_label(t.upstream),
+                               escape_label(t.target.to_string())),
+                   t.figures.latency, 1e6);
+  }
 }
 
 /// Rows of one group of the workers' counters. `group` takes a worker's Stats.

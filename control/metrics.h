@@ -21,15 +21,31 @@ struct WorkerMetrics {
   Stats stats;
 };
 
+/// How questions to a target went, since the start; probes among them.
+struct TargetFigures {
+  std::uint64_t sent = 0;
+  std::uint64_t answered = 0;
+  std::uint64_t timeouts = 0;
+  std::uint64_t unreachable = 0;  ///< tries that the target's network or port refused
+  std::uint64_t servfails = 0;    ///< answers with that RCODE
+  std::uint64_t refused = 0;      ///< likewise
+  std::uint64_t malformed = 0;
+  std::uint32_t led_back = 0;  ///< our own questions that it sent back to us
+  std::uint64_t in_flight = 0;
+  std::uint64_t failed_names = 0;  ///< state/target_stats.h
+  Durations latency;               ///< microseconds
+};
+
 struct TargetMetrics {
   std::string upstream;
   SocketAddress target;
   bool up = true;
-  std::uint64_t in_flight = 0;
-  std::uint64_t sent = 0;
-  std::uint64_t answered = 0;
-  std::uint64_t timeouts = 0;
-  double latency_seconds = 0;  ///< smoothed; 0: not measured yet
+  std::string state = "up";  ///< "up", "on trial" or "down"
+  std::string why;           ///< it is so; empty: since it was configured
+  double since_seconds = 0;
+  TargetFigures figures;
+  double latency_seconds = 0;               ///< smoothed; 0: not measured yet
+  double p50_seconds = 0, p99_seconds = 0;  ///< of the last half to whole minute; 0: no answers
 };
 
 /// Everything that is told at one moment.

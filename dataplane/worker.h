@@ -41,7 +41,7 @@ class Worker {
   /// Publishes the counters now. By the worker's thread.
   void publish_stats();
   /// By any thread; kMaxTargets entries.
-  const TargetStats* targets() const { return context_.targets.get(); }
+  const state::TargetStats* targets() const { return context_.targets.get(); }
   const Rings& rings() const { return context_.rings; }
   unsigned number() const { return context_.worker; }
   Context& context() { return context_; }

@@ -153,17 +153,20 @@ std::string explain_text(const Json& result) {
 }
 
 std::string upstreams_text(const Json& result) {
-  Table table(
-      {"UPSTREAM", "TARGET", "STATE", ">SINCE", ">LATENCY", ">IN FLIGHT", ">SENT", ">ANSWERED", ">TIMEOUTS"});
+  const auto ms = [](const Json& value) {
+    return value.is_number() && value.get<double>() != 0 ? fmt::format("{:.1f} ms", value.get<double>())
+                                                         : "-";
+  };
+  Table table({"UPSTREAM", "TARGET", "STATE", ">SINCE", ">P50", ">P99", ">IN FLIGHT", ">SENT", ">ANSWERED",
+               ">TIMEOUTS", ">SERVFAIL", ">REFUSED", "WHY"});
   for (const Json& upstream : child(result, "upstreams")) {
     for (const Json& target : child(upstream, "targets")) {
       const Json& since = child(target, "since_seconds");
-      const Json& latency = child(target, "latency_ms");
       table.add({cell(upstream, "name"), cell(target, "address"), cell(target, "state"),
-                 since.is_number() ? duration_text(since.get<double>()) : "-",
-                 latency.is_number() ? fmt::format("{:.1f} ms", latency.get<double>()) : "-",
-                 cell(target, "in_flight"), cell(target, "sent"), cell(target, "answered"),
-                 cell(target, "timeouts")});
+                 since.is_number() ? duration_text(since.get<double>()) : "-", ms(child(target, "p50_ms")),
+                 ms(child(target, "p99_ms")), cell(target, "in_flight"), cell(target, "sent"),
+                 cell(target, "answered"), cell(target, "timeouts"), cell(target, "servfails"),
+                 cell(target, "refused"), cell(target, "why")});
     }
   }
   return table.text();

@@ -14,6 +14,6 @@ Context::Context(const ContextOptions& options)
       pool(options.pool),
       rings(options.rings),
       handovers(options.handovers),
-      targets(std::make_unique<TargetStats[]>(kMaxTargets)) {}
+      targets(std::make_unique<state::TargetStats[]>(kMaxTargets)) {}
 
 }  // namespace shunt

@@ -5,7 +5,6 @@
 #include <rte_mbuf.h>
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "dataplane/state/pending.h"
 #include "dataplane/state/snapshot.h"
 #include "dataplane/state/source_ports.h"
+#include "dataplane/state/target_stats.h"
 
 namespace shunt {
 
@@ -27,11 +27,6 @@ namespace shunt {
 struct Now {
   std::uint64_t us = 0;
   std::uint32_t seconds() const { return static_cast<std::uint32_t>(us / 1'000'000); }
-};
-
-/// What a worker saw of one target. The worker writes, anyone reads: relaxed.
-struct alignas(kCacheLine) TargetStats {
-  std::atomic<std::uint64_t> sent{0}, answered{0}, timeouts{0}, servfails{0}, latency_us_sum{0};
 };
 
 /// Packets on their way out of one port: given to the driver in bursts.
@@ -85,7 +80,7 @@ struct Context {
   Rings rings;
   std::vector<rte_ring*> handovers;
   std::vector<WorkerPort> ports;
-  std::unique_ptr<TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
+  std::unique_ptr<state::TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
 };
 
 }  // namespace shunt

@@ -129,57 +129,6 @@ rte_mbuf* remake_question(Context& context, const Slot& slot) {
   return packet;
 }
 
-bool was_tried(const Slot& slot, const state::Target& target) {
-  for (unsigned i = 0; i < slot.tries; ++i) {
-    if (slot.attempt[i].target_id == target.id) return true;
-  }
-  return false;
-}
-
-// A path to `target` whose next hop is known, or null. With several, chance decides: more addresses, more
-// entropy.
-const net::Adjacency* usable_path(Context& context, const state::Target& target, std::uint32_t& path) {
-  if (target.paths == 0) return nullptr;
-  const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
-  for (std::uint32_t i = 0; i < target.paths; ++i) {
-    path = target.first_path + (start + i) % target.paths;
-    const net::Adjacency& adjacency = context.view->adjacencies[path];
-    if (adjacency.usable) return &adjacency;
-  }
-  return nullptr;
-}
-
-struct Choice {
-  const state::Target* target = nullptr;
-  const net::Adjacency* adjacency = nullptr;
-  std::uint32_t path = 0;
-};
-
-bool usable(Context& context, const state::Target& target, Choice& choice) {
-  choice.adjacency = usable_path(context, target, choice.path);
-  choice.target = &target;
-  return choice.adjacency != nullptr;
-}
-
-// By the upstream's policy among the targets that are up; one that was tried already only where there is no
-// other.
-Choice choose(Context& context, const Slot& slot, const state::Upstream& upstream) {
-  const auto count = static_cast<std::uint32_t>(upstream.targets.size());
-  const std::uint32_t start =
-      upstream.policy == state::Policy::kOrdered || count < 2 ? 0 : context.random.below(count);
-  for (const bool again : {false, true}) {
-    if (again && slot.tries == 0) break;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const state::Target& target = upstream.targets[(start + i) % count];
-      if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) continue;
-      if (!again && was_tried(slot, target)) continue;
-      Choice choice;
-      if (usable(context, target, choice)) return choice;
-    }
-  }
-  return {};
-}
-
 // A query finds no room or no target: its client is told.
 void refuse(Context& context, Query& q, ExtendedError error) {
   send_error(context, q, dns::Rcode::kServFail, error);
@@ -267,10 +216,7 @@ void forward_one(Context& context, Query& q) {
   const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
   if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
-  if (!send_to_target(context, *slot, question, nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
-  }
+  if (!send_to_target(context, *slot, question, nullptr)) no_target(context, *slot);
 }
 
 // The slot that a message of the control plane is about, while it still waits for it; null (and counted)
@@ -289,8 +235,8 @@ Slot* awaited(Context& context, rte_mbuf* packet) {
 bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   Choice choice;
-  if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
-  if (only != nullptr) usable(context, *only, choice);
+  if (upstream != nullptr && only == nullptr) choice = choose_target(context, slot, *upstream, false);
+  if (only != nullptr) find_path(context, *only, choice);
   if (question.packet == nullptr && choice.adjacency != nullptr) {
     if (rte_mbuf* const again = remake_question(context, slot); again != nullptr)
       question = as_outgoing(again);
@@ -313,8 +259,8 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
   t->sent_us = context.now.us;
   slot.waiting = Waiting::kForTarget;
   store_be16(rte_pktmbuf_mtod(question.packet, std::uint8_t*), t->id);
-  TargetStats& stats = context.targets[t->target_id];
-  stats.sent.store(stats.sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  context.targets[t->target_id].note_sent();
+  slot.in_flight = true;
   send_question(context, question.packet, question.sum + net::word(t->id), *choice.adjacency, t->port,
                 slot.tries == 1 ? Counter::forwarded : Counter::retried);
   context.pending.arm(
@@ -340,10 +286,7 @@ void forward(Context& context, Burst& burst) {
 void take_decision(Context& context, rte_mbuf* packet) {
   Slot* slot = awaited(context, packet);
   if (slot == nullptr) return;
-  if (!send_to_target(context, *slot, as_outgoing(packet), nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
-  }
+  if (!send_to_target(context, *slot, as_outgoing(packet), nullptr)) no_target(context, *slot);
 }
 
 void take_failure(Context& context, rte_mbuf* packet) {
@@ -425,8 +368,8 @@ void handle_timeouts(Context& context) {
         continue;
       }
       ++context.stats[Counter::timeouts];
-      TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
-      stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      state::TargetStats::count(context.targets[slot.attempt[slot.tries - 1].target_id].timeouts);
+      end_try(context, slot);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;
       if (!more || !send_to_target(context, slot, {}, nullptr)) {
         fail(context, slot, ExtendedError::kNoReachableAuthority);

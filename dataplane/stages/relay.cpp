@@ -192,6 +192,7 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
 }
 
 void close(Context& context, Slot& slot) {
+  end_try(context, slot);
   rte_pktmbuf_free(slot.held);
   slot.held = nullptr;
   context.pending.close(slot);
@@ -219,14 +220,17 @@ bool same_question(const Slot& slot, const dns::Reply& reply, const dns::Name& n
          std::memcmp(name.wire.data(), slot.name.data(), name.length) == 0;
 }
 
-void note_answer(Context& context, const state::Try& t, const dns::Reply& reply) {
-  const auto add = [](std::atomic<std::uint64_t>& to, std::uint64_t n) {
-    to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  };
-  TargetStats& stats = context.targets[t.target_id];
-  add(stats.answered, 1);
-  add(stats.latency_us_sum, context.now.us - t.sent_us);
-  if (reply.rcode() == static_cast<std::uint16_t>(dns::Rcode::kServFail)) add(stats.servfails, 1);
+// A message of the target that was asked, and no answer: counted for it, and the wait goes on.
+[[gnu::cold, gnu::noinline]] void drop_from(Context& context, rte_mbuf* packet, const state::Try& t,
+                                            AnswerDrop reason) {
+  state::TargetStats::count(context.targets[t.target_id].malformed);
+  drop(context, packet, reason);
+}
+
+// A target that can't answer; another may.
+bool says_failure(const dns::Reply& reply) {
+  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
+  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
 }
 
 // Of a message that is too short for one, any.
@@ -257,11 +261,13 @@ void relay_one(Context& context, const Answer& answer, dns::Reply& reply, dns::N
     case dns::ReplyVerdict::kNotResponse:
       return drop(context, packet, AnswerDrop::not_response);
     case dns::ReplyVerdict::kMalformed:
-      return drop(context, packet, AnswerDrop::malformed);
+      return drop_from(context, packet, t, AnswerDrop::malformed);
   }
-  if (!same_question(*slot, reply, name)) return drop(context, packet, AnswerDrop::wrong_question);
+  if (!same_question(*slot, reply, name)) return drop_from(context, packet, t, AnswerDrop::wrong_question);
   ++context.stats[Counter::answers_taken];
-  note_answer(context, t, reply);
+  note_answer(context, *slot, t, reply);
+  if (says_failure(reply) && ask_another(context, *slot, t)) [[unlikely]]
+    return rte_pktmbuf_free(packet);
   deliver(context, *slot, packet, wire, f.payload_length, reply, &t);
 }
 

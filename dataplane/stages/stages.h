@@ -69,6 +69,34 @@ bool send_to_target(Context& context, state::Slot& slot, Outgoing question, cons
 /// Tries again, or gives up, for every slot whose deadline has passed.
 void handle_timeouts(Context& context);
 
+// targets.cpp
+// ------------------------------------------------------------------------------------------------------
+/// A target, and the way there; no adjacency: none.
+struct Choice {
+  const state::Target* target = nullptr;
+  const net::Adjacency* adjacency = nullptr;
+  std::uint32_t path = 0;
+};
+/// Sets the choice to `target`. False where no way leads there.
+bool find_path(Context& context, const state::Target& target, Choice& choice);
+/// By the upstream's policy among the targets that are up and not full; one on trial seldom, or where no
+/// other is up; one that was tried already only where there is no other, and never where `another` is set.
+Choice choose_target(Context& context, const state::Slot& slot, const state::Upstream& upstream,
+                     bool another);
+/// `answered` brought an answer that another target may better: true where one is being asked, and the wait
+/// goes on.
+bool ask_another(Context& context, state::Slot& slot, const state::Try& answered);
+/// Gives up a question that finds no target: fail(), with the reason.
+void no_target(Context& context, state::Slot& slot);
+/// Keeps what an answer says of its target.
+void note_answer(Context& context, const state::Slot& slot, const state::Try& t, const dns::Reply& reply);
+/// The slot's last try is in flight no more, if it was.
+inline void end_try(Context& context, state::Slot& slot) {
+  if (!slot.in_flight) return;
+  slot.in_flight = false;
+  context.targets[slot.attempt[slot.tries - 1].target_id].note_end();
+}
+
 // relay.cpp
 // ---------------------------------------------------------------------------------------------------------
 /// Verifies the upstreams' answers against what is pending (RFC 5452 section 9.1), caches them, and relays

@@ -120,6 +120,7 @@ Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.flags = key.flags;
   s.shared = shared;
   s.miss = false;
+  s.in_flight = false;
   s.name_length = key.name->length;
   s.type = key.type;
   s.klass = key.klass;

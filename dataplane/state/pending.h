@@ -81,6 +81,7 @@ struct alignas(kCacheLine) Slot {
   std::uint8_t flags = 0;  ///< cache_flags of the question
   bool shared = false;     ///< in the index of questions; an answer may be cached
   bool miss = false;       ///< no rule matched
+  bool in_flight = false;  ///< the last try has had neither an answer nor its timeout
   std::uint8_t name_length = 0;
   std::uint16_t type = 0, klass = 0;
   std::uint32_t serial = 0;    ///< grows with every use of the slot

@@ -18,7 +18,7 @@
 #include "dataplane/net/adjacency.h"
 #include "dataplane/net/local_addresses.h"
 #include "dataplane/net/prefixes.h"
-#include "dataplane/rules/trie.h"
+#include "dataplane/rules/association.h"
 #include "dataplane/state/cache.h"
 
 namespace shunt::state {
@@ -27,7 +27,13 @@ inline constexpr std::uint32_t kNoUpstream = 0xffffffff;
 
 /// Health of a target, published by the control plane in a fixed array; relaxed loads and stores.
 struct TargetHealth {
-  std::atomic<std::uint8_t> up{1};
+  static constexpr std::uint8_t kDown = 0, kUp = 1;
+  /// It was down and answers again: it gets few questions until it is trusted, or all of them where no other
+  /// is up.
+  static constexpr std::uint8_t kOnTrial = 2;
+
+  std::atomic<std::uint8_t> up{kUp};
+  std::atomic<std::uint32_t> latency_us{0};  ///< smoothed, for `fastest`; 0: not measured
 };
 
 struct Target {
@@ -62,10 +68,7 @@ struct Endpoint {
 };
 
 struct Network {
-  std::array<const rules::RuleSet*, kMaxRuleSetsPerNetwork> sets{};
-  std::uint8_t set_count = 0;
-  const rules::RuleSet* builtin =
-      nullptr;  ///< weaker than any user's rule of the same name; null where switched off
+  rules::Association rules;
   std::uint32_t default_upstream = kNoUpstream;  ///< handle
   /// Which of its rules leads a name to which origin: the same for networks of one snapshot with the same
   /// sets and default, and another one in each snapshot.
@@ -89,6 +92,7 @@ struct Snapshot {
   std::vector<Path> paths;          ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
+  std::uint32_t queries_per_target = 50000;
 
   /// Keeps the sets alive that `networks` point at. Not read by workers.
   std::vector<std::shared_ptr<const void>> keep;

@@ -265,7 +265,8 @@ TEST(Sizes, EveryUnit) {
 
 TEST(Words, Misspelt) {
   expect_mistake(change("\n[[rules]]", "policy = <!>\"odrered\"\n\n[[rules]]"),
-                 "policy is \"odrered\", it must be \"random\" or \"ordered\"", "did you mean \"ordered\"?");
+                 "policy is \"odrered\", it must be \"random\", \"ordered\" or \"fastest\"",
+                 "did you mean \"ordered\"?");
 }
 
 TEST(Words, LogLevel) {
@@ -419,10 +420,13 @@ TEST(Unavailable, InboundTls) {
       "[[inbound]] \"from-onprem\": \"tls\" is not available in this version", "leave it out");
 }
 
-TEST(Unavailable, FastestPolicy) {
-  expect_mistake(change("\n[[rules]]", "policy = <!>\"fastest\"\n\n[[rules]]"),
-                 "\"fastest\" is not available in this version; use \"random\" or \"ordered\"",
-                 "policy = \"random\"");
+TEST(Health, WrongValues) {
+  expect_mistake(change("\n[[rules]]", "health = { fall = <!>0 }\n\n[[rules]]"), "health: fall", "fall = 3");
+  expect_mistake(change("\n[[rules]]", "health = { rise = <!>101 }\n\n[[rules]]"), "health: rise",
+                 "rise = 2");
+  expect_mistake(change("\n[[rules]]", "health = { interval_ms = <!>99 }\n\n[[rules]]"),
+                 "health: interval_ms", "interval_ms = 1000");
+  expect_mistake(change("\n[[rules]]", "health = { <!>raise = 1 }\n\n[[rules]]"), "raise", "rise");
 }
 
 TEST(Unavailable, OnAllDown) {
