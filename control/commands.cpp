@@ -113,6 +113,7 @@ json Control::upstreams() const {
                       {"state", t.state},
                       {"since_seconds", t.since_seconds},
                       {"why", t.why},
+                      {"last_failure", t.last_failure},
                       {"latency_ms", t.latency_seconds * 1e3},
                       {"p50_ms", t.p50_seconds * 1e3},
                       {"p99_ms", t.p99_seconds * 1e3},
@@ -205,6 +206,10 @@ MetricsSnapshot Control::metrics() const {
   m.host = resolver_->counters();
   m.host_in_flight = resolver_->in_flight();
   m.host_latency = resolver_->latency();
+  m.streams = streams_->resolver().counters();
+  m.stream_connections = streams_->connections();
+  m.streams_in_flight = streams_->resolver().in_flight();
+  m.stream_latency = streams_->resolver().latency();
   m.control = socket_->counters();
   return m;
 }

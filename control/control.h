@@ -23,6 +23,7 @@
 #include "control/registry.h"
 #include "control/socket.h"
 #include "control/tcp_server.h"
+#include "control/upstream_streams.h"
 #include "control/workers.h"
 
 namespace shunt::control {
@@ -101,6 +102,7 @@ class Control {
   std::optional<Routes> routes_;
   std::optional<Crossing> crossing_;
   std::optional<HostResolver> resolver_;
+  std::optional<UpstreamStreams> streams_;
   std::optional<Misses> misses_;
   std::optional<Health> health_;
   std::optional<TcpServer> tcp_;

@@ -100,7 +100,20 @@ class SnapshotMaker {
       if (!handle) return Failure(handle.error());
       if (snapshot_->upstreams.size() <= *handle) snapshot_->upstreams.resize(*handle + 1);
       if (auto added = add_upstream(from, *handle); !added) return added;
+      generation_.upstream_handles.push_back(*handle);
+      if (auto added = add_trust(from); !added) return added;
     }
+    return {};
+  }
+
+  Result<void> add_trust(const conf::Upstream& from) {
+    std::shared_ptr<const UpstreamTrust> trust;
+    if (from.protocol == conf::Protocol::kTls) {
+      auto created = UpstreamTrust::create(from.tls_trust);
+      if (!created) return Failure("upstream \"" + from.name + "\": " + created.error());
+      trust = std::move(*created);
+    }
+    generation_.trusts.push_back(std::move(trust));
     return {};
   }
 
@@ -114,6 +127,8 @@ class SnapshotMaker {
     to.origin = registry_.origin(from, sources);
     to.exists = true;
     to.through_host = from.outbound.empty();
+    to.over_streams = from.protocol != conf::Protocol::kUdp;
+    to.by_control = to.through_host || to.over_streams;
     to.policy = policy_of(from.policy);
     if (!to.through_host) {
       to.first_port = outbound->first_port;

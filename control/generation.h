@@ -12,6 +12,7 @@
 #include "control/net/routes.h"
 #include "control/registry.h"
 #include "control/tcp_server.h"
+#include "control/upstream_tls.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/state/snapshot.h"
@@ -25,8 +26,10 @@ struct Generation {
   std::shared_ptr<const rules::RuleSet> builtin;
   std::shared_ptr<const state::Snapshot> snapshot;
   std::vector<TcpEndpoint> tcp_endpoints;
-  std::vector<RouteRequest> routes;  ///< parallel to snapshot->paths
-  std::uint64_t rules = 0;           ///< in all sets
+  std::vector<std::uint32_t> upstream_handles;               ///< parallel to config.upstreams
+  std::vector<std::shared_ptr<const UpstreamTrust>> trusts;  ///< likewise; null where not asked over TLS
+  std::vector<RouteRequest> routes;                          ///< parallel to snapshot->paths
+  std::uint64_t rules = 0;                                   ///< in all sets
 
   std::uint64_t number() const { return snapshot->generation; }
   /// Where a rule set of the snapshot came from; null for the built-in one.

@@ -63,8 +63,9 @@ std::uint64_t grown(std::uint64_t now, std::uint64_t before) {
 
 }  // namespace
 
-Health::Health(Workers& workers, Crossing& crossing, HostResolver& resolver, Random& random)
-    : workers_(workers), crossing_(crossing), resolver_(resolver), random_(random) {
+Health::Health(Workers& workers, Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
+               Random& random)
+    : workers_(workers), crossing_(crossing), resolver_(resolver), streams_(streams), random_(random) {
   using End = HostResolver::Observer::End;
   resolver_.observe({[this](const SocketAddress& target) {
                        TargetFigures& f = host_[target];
@@ -104,6 +105,7 @@ void Health::note_host_end(const SocketAddress& target, HostResolver::Observer::
 
 TargetFigures Health::read(std::uint32_t id, const State& state) const {
   TargetFigures sum;
+  if (state.over_streams) return streams_.figures(id);
   if (state.through_host) {
     if (const auto found = host_.find(state.address); found != host_.end()) sum = found->second;
     return sum;
@@ -140,13 +142,15 @@ void Health::set_generation(std::shared_ptr<const Generation> generation) {
       State state(source.health, now);
       if (const auto known = targets_.find(target.id);
           known != targets_.end() && known->second.address == target.address &&
-          known->second.upstream == upstream->name && known->second.through_host == upstream->through_host) {
+          known->second.upstream == upstream->name && known->second.through_host == upstream->through_host &&
+          known->second.over_streams == upstream->over_streams) {
         state = std::move(known->second);
         state.judge.set(source.health);
       } else {
         state.upstream = upstream->name;
         state.address = target.address;
         state.through_host = upstream->through_host;
+        state.over_streams = upstream->over_streams;
         state.seen = read(target.id, state);
         state.window_start = state.last_window_start = state.seen.latency;
         state.window_began = now;
@@ -238,6 +242,7 @@ void Health::tell_change(std::uint32_t id, const State& state) {
 }
 
 void Health::probe(std::uint32_t id, State& state) {
+  if (state.over_streams) return probe_over_stream(id, state);
   if (state.through_host) return probe_through_host(id, state);
   rte_mbuf* packet = crossing_.make_packet(state.probe);
   if (packet == nullptr) return state.judge.probe_lost();
@@ -248,6 +253,16 @@ void Health::probe(std::uint32_t id, State& state) {
   order.target = state.index;
   order.client = {};
   if (!crossing_.order(0, packet)) state.judge.probe_lost();
+}
+
+void Health::probe_over_stream(std::uint32_t id, const State& state) {
+  const SocketAddress address = state.address;
+  streams_.probe(id, state.probe, state.timeout_ms,
+                 [this, id, address](const Result<UpstreamStreams::Answer>& answer) {
+                   const auto found = targets_.find(id);
+                   if (found == targets_.end() || found->second.address != address) return;
+                   probed(id, answer ? answer->message : std::vector<std::uint8_t>{});
+                 });
 }
 
 void Health::probe_through_host(std::uint32_t id, const State& state) {
@@ -298,6 +313,7 @@ std::vector<TargetMetrics> Health::metrics() const {
     m.why = state.judge.why();
     m.since_seconds = std::chrono::duration<double>(now - state.judge.since()).count();
     m.figures = read(id, state);
+    if (state.over_streams) m.last_failure = streams_.last_failure(id);
     m.latency_seconds = 1e-6 * state.latency_us;
     Durations recent = m.figures.latency;
     recent -= state.last_window_start;

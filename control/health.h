@@ -14,6 +14,7 @@
 #include "control/host_resolver.h"
 #include "control/metrics.h"
 #include "control/target_judge.h"
+#include "control/upstream_streams.h"
 #include "control/workers.h"
 
 namespace shunt::control {
@@ -21,7 +22,8 @@ namespace shunt::control {
 /// Belongs to the control plane's thread.
 class Health {
  public:
-  Health(Workers& workers, Crossing& crossing, HostResolver& resolver, Random& random);
+  Health(Workers& workers, Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
+         Random& random);
 
   /// Follows the targets of a new generation; those it knew keep their state.
   void set_generation(std::shared_ptr<const Generation> generation);
@@ -52,6 +54,7 @@ class Health {
     std::uint16_t index = 0;  ///< among the upstream's targets
     std::uint32_t timeout_ms = 0;
     bool through_host = false;
+    bool over_streams = false;
     bool fastest = false;  ///< its upstream's policy
     TargetJudge judge;
     TargetFigures seen;
@@ -71,6 +74,7 @@ class Health {
                     Clock::time_point now);
   void publish(std::uint32_t id, const State& state);
   void probe(std::uint32_t id, State& state);
+  void probe_over_stream(std::uint32_t id, const State& state);
   void probe_through_host(std::uint32_t id, const State& state);
   void probed(std::uint32_t id, std::span<const std::uint8_t> answer);
   void tell_change(std::uint32_t id, const State& state);
@@ -80,6 +84,7 @@ class Health {
   Workers& workers_;
   Crossing& crossing_;
   HostResolver& resolver_;
+  UpstreamStreams& streams_;
   Random& random_;
   std::shared_ptr<const Generation> generation_;
   std::map<std::uint32_t, State> targets_;       ///< by target id

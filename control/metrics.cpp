@@ -250,6 +250,13 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   head(out, "shunt_host_latency_seconds", "histogram",
        "latency of questions asked by the control plane itself");
   histogram_rows(out, "shunt_host_latency_seconds", "", snapshot.host_latency, 1e6);
+  lone(out, "shunt_stream_connections", "gauge", "connections to upstreams over TCP and TLS",
+       snapshot.stream_connections);
+  lone(out, "shunt_stream_in_flight", "gauge", "questions over TCP and TLS that wait for an answer",
+       snapshot.streams_in_flight);
+  counters(out, "shunt_stream_", kStreamCounterText, snapshot.streams.values);
+  head(out, "shunt_stream_latency_seconds", "histogram", "latency of questions over TCP and TLS");
+  histogram_rows(out, "shunt_stream_latency_seconds", "", snapshot.stream_latency, 1e6);
   counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
   return text;
 }
@@ -268,6 +275,7 @@ json stats_result(const MetricsSnapshot& snapshot) {
       worker_rows(snapshot, kAnswerDropText, [](const Stats& stats) { return stats.answer_drops; }));
   add("TCP", control_rows(kTcpCounterText, snapshot.tcp.values));
   add("host network", control_rows(kHostCounterText, snapshot.host.values));
+  add("upstream streams", control_rows(kStreamCounterText, snapshot.streams.values));
   add("control socket", control_rows(kControlCounterText, snapshot.control.values));
   return {{"groups", std::move(groups)}};
 }

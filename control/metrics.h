@@ -43,6 +43,7 @@ struct TargetMetrics {
   std::string state = "up";  ///< "up", "on trial" or "down"
   std::string why;           ///< it is so; empty: since it was configured
   double since_seconds = 0;
+  std::string last_failure;  ///< of a TCP or TLS connection, until an answer comes
   TargetFigures figures;
   double latency_seconds = 0;               ///< smoothed; 0: not measured yet
   double p50_seconds = 0, p99_seconds = 0;  ///< of the last half to whole minute; 0: no answers
@@ -61,13 +62,18 @@ struct MetricsSnapshot {
   HostCounters host;
   std::uint64_t host_in_flight = 0;
   Durations host_latency;
+  StreamCounters streams;
+  std::uint64_t stream_connections = 0;
+  std::uint64_t streams_in_flight = 0;
+  Durations stream_latency;
   ControlCounters control;
 };
 
 /// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
 /// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
-/// reason; shunt_tcp_…, shunt_host_…, shunt_control_…; shunt_upstream_… by upstream and target.
+/// reason; shunt_tcp_…, shunt_host_…, shunt_stream_…, shunt_control_…; shunt_upstream_… by upstream and
+/// target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
 
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":

@@ -16,6 +16,7 @@ namespace shunt::control {
 namespace {
 
 constexpr int kBacklog = 512;
+constexpr std::uint32_t kAgainTimeoutMs = 2000;
 
 Failure errno_failure(const std::string& what) {
   return Failure(what + ": " + std::strerror(errno));
@@ -122,28 +123,26 @@ void Control::take_reply(const Message& message, std::span<const std::uint8_t> a
   tcp_->answer(message.ticket, answer);
 }
 
-// A TCP client can take the answer whole: the target that cut it for UDP is asked again over TCP.
+// A stream client can take the answer whole: the target that cut it, or whose answer no packet holds, is
+// asked again; over TCP, or as its upstream says.
 void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
-  Ask ask;
-  ask.message = question_again(answer);
-  if (ask.message.empty()) return tcp_->answer(message.ticket, answer);
-  ask.targets = {message.truncated_by};
-  ask.transport = AskTransport::kTcp;
-  ask.tries = 1;
-  ask.timeout_ms = 2000;
-  if (message.local != IpAddress{}) {
-    ask.source = message.local;
-    ask.open_socket = [this](int family, int type) { return open_in_mirror(family, type); };
-  }
+  std::vector<std::uint8_t> question = question_again(answer);
+  if (question.empty()) return tcp_->answer(message.ticket, answer);
   const TcpTicket ticket = message.ticket;
   std::vector<std::uint8_t> otherwise = failure_instead(answer);
-  resolver_->ask(std::move(ask), [this, ticket, otherwise = std::move(otherwise)](Result<HostAnswer> whole) {
-    if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
+  const auto fail = [this, ticket, otherwise] {
+    otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
+  };
+  const auto take = [this, ticket, fail](Result<UpstreamStreams::Answer> whole) {
+    if (!whole) return fail();
     // Recursion is ours to offer, whatever the target says of itself.
     std::vector<std::uint8_t>& wire = whole->message;
     store_be16(&wire[dns::kFlagsOffset], load_be16(&wire[dns::kFlagsOffset]) | dns::kRa);
     tcp_->answer(ticket, wire);
-  });
+  };
+  const bool asked = streams_->knows(message.target_id, message.truncated_by) &&
+                     streams_->ask({message.target_id}, std::move(question), kAgainTimeoutMs, 1, take);
+  if (!asked) fail();
 }
 
 }  // namespace shunt::control

@@ -37,7 +37,7 @@ class UpstreamResolver::Question : public std::enable_shared_from_this<Question>
   void arm_timer();
   void timed_out();
   void add_failure(const Attempt& attempt, std::string_view why);
-  bool another_may_know_better(std::span<const std::uint8_t> message) const;
+  bool another_may_know_better(std::uint8_t rcode) const;
   void end(Result<UpstreamAnswer> answer);
   void release();
   void fail();
@@ -152,17 +152,19 @@ void UpstreamResolver::Question::attempt_failed(Attempt& attempt, const std::str
 }
 
 /// SERVFAIL and REFUSED tell of the target, not of the name.
-bool UpstreamResolver::Question::another_may_know_better(std::span<const std::uint8_t> message) const {
-  const auto rcode = static_cast<dns::Rcode>(load_be16(&message[dns::kFlagsOffset]) & dns::kRcodeMask);
-  return (rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused) && tries_made_ < ask_.tries &&
-         next_target_ < ask_.targets.size() && Clock::now() < deadline_;
+bool UpstreamResolver::Question::another_may_know_better(std::uint8_t rcode) const {
+  const bool failure = rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail) ||
+                       rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused);
+  return failure && tries_made_ < ask_.tries && next_target_ < ask_.targets.size() &&
+         Clock::now() < deadline_;
 }
 
 void UpstreamResolver::Question::take(Attempt& attempt, std::span<const std::uint8_t> message,
                                       bool truncated) {
   if (resolver_ == nullptr) return;
   const auto latency = Clock::now() - attempt.started;
-  attempt.target->observer().answered(latency);
+  const std::uint8_t rcode = message[dns::kFlagsOffset + 1] & dns::kRcodeMask;
+  attempt.target->observer().answered(latency, rcode);
   resolver_->latency_.add(
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(latency).count()));
   UpstreamAnswer answer;
@@ -170,7 +172,7 @@ void UpstreamResolver::Question::take(Attempt& attempt, std::span<const std::uin
   store_be16(answer.message.data(), asked_id_);
   answer.target = attempt.target_index;
   answer.truncated = truncated;
-  if (another_may_know_better(message)) {
+  if (another_may_know_better(rcode)) {
     const bool latest = attempts_.back().get() == &attempt;
     second_best_ = std::move(answer);
     attempt.release();

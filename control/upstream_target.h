@@ -34,7 +34,7 @@ struct UpstreamTargetOptions {
 /// Told of every question that went there, and how it ended, for health and metrics.
 struct UpstreamObserver {
   std::function<void()> sent;
-  std::function<void(std::chrono::nanoseconds latency)> answered;
+  std::function<void(std::chrono::nanoseconds latency, std::uint8_t rcode)> answered;
   std::function<void()> timed_out;
   std::function<void(const std::string& why)> failed;
 };

@@ -30,8 +30,8 @@ enum class MessageKind : std::uint8_t {
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
   kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
-  kAnswer,    ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's
-              ///< network
+  kAnswer,    ///< `slot`, `serial`, `upstream`, `truncated_by`; data: a DNS answer to the miss, which the
+              ///< control plane asked for
   kFail,      ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
   kAsk,    ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply
            ///< follows in any case, empty after a timeout
@@ -53,9 +53,8 @@ struct Message {
   std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
-  /// kQuery: the endpoint's address that was asked. kReply with TC: the outbound address that the target was
-  /// asked from ("::": the host's own).
-  IpAddress local;
+  IpAddress local;             ///< kQuery: the endpoint's address that was asked
+  std::uint32_t target_id;     ///< with truncated_by: its id
 };
 inline constexpr unsigned kMessageSize = 128;
 static_assert(sizeof(Message) <= kMessageSize);

@@ -138,7 +138,10 @@ std::string explain_text(const Json& result) {
   for (const Json& other : child(result, "others"))
     line("lost", rule_text(other) + ": " + cell(other, "why"));
   if (const Json& upstream = child(result, "upstream"); upstream.is_object()) {
-    line("upstream", cell(upstream, "name"));
+    const std::string protocol = cell(upstream, "protocol"), tls_name = cell(upstream, "tls_name");
+    line("upstream", cell(upstream, "name") + (protocol == "tcp"   ? " over TCP"
+                                               : protocol == "tls" ? " over TLS, as " + tls_name
+                                                                   : ""));
     for (const Json& target : child(upstream, "targets")) {
       const Json& up = child(target, "up");
       line("target",
@@ -158,7 +161,7 @@ std::string upstreams_text(const Json& result) {
                                                          : "-";
   };
   Table table({"UPSTREAM", "TARGET", "STATE", ">SINCE", ">P50", ">P99", ">IN FLIGHT", ">SENT", ">ANSWERED",
-               ">TIMEOUTS", ">SERVFAIL", ">REFUSED", "WHY"});
+               ">TIMEOUTS", ">SERVFAIL", ">REFUSED", "WHY", "LAST FAILURE"});
   for (const Json& upstream : child(result, "upstreams")) {
     for (const Json& target : child(upstream, "targets")) {
       const Json& since = child(target, "since_seconds");
@@ -166,7 +169,7 @@ std::string upstreams_text(const Json& result) {
                  since.is_number() ? duration_text(since.get<double>()) : "-", ms(child(target, "p50_ms")),
                  ms(child(target, "p99_ms")), cell(target, "in_flight"), cell(target, "sent"),
                  cell(target, "answered"), cell(target, "timeouts"), cell(target, "servfails"),
-                 cell(target, "refused"), cell(target, "why")});
+                 cell(target, "refused"), cell(target, "why"), cell(target, "last_failure")});
     }
   }
   return table.text();

@@ -215,7 +215,7 @@ void forward_one(Context& context, Query& q) {
   if (slot == nullptr) return;
   const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
-  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
+  if (slot->miss || q.upstream->by_control) return hand_to_control(context, q, *slot);
   if (!send_to_target(context, *slot, question, nullptr)) no_target(context, *slot);
 }
 
@@ -313,6 +313,7 @@ void take_answer(Context& context, rte_mbuf* packet) {
   }
   state::Try from;
   from.target = message_of(packet).truncated_by;
+  from.target_id = message_of(packet).target_id;
   deliver(context, *slot, packet, wire, packet->data_len, reply, &from);
 }
 

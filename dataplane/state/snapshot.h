@@ -52,7 +52,9 @@ struct Upstream {
       0;  ///< its index in Snapshot::upstreams; belongs to its name, so rule sets survive a change of targets
   Origin origin = 0;
   bool exists = false;        ///< handles of removed upstreams stay empty
-  bool through_host = false;  ///< no outbound endpoint: the control plane asks
+  bool through_host = false;  ///< no outbound endpoint: asked through the host's own network
+  bool over_streams = false;  ///< over TCP or TLS
+  bool by_control = false;    ///< one of both: the control plane asks
   Policy policy = Policy::kRandom;
   std::uint16_t first_port = 1024, last_port = 65535;
   std::uint32_t timeout_ms = 800;

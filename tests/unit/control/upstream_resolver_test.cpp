@@ -113,7 +113,7 @@ class UpstreamResolverTest : public ::testing::Test {
   std::shared_ptr<UpstreamTarget> target(UpstreamTargetOptions options) {
     return std::make_shared<UpstreamTarget>(
         io_, random_, resolver_->counters(), std::move(options),
-        UpstreamObserver{[this] { ++told_.sent; }, [this](std::chrono::nanoseconds) { ++told_.answered; },
+        UpstreamObserver{[this] { ++told_.sent; }, [this](std::chrono::nanoseconds, std::uint8_t) { ++told_.answered; },
                          [this] { ++told_.timed_out; },
                          [this](const std::string& why) { told_.failed.push_back(why); }});
   }
