@@ -131,6 +131,10 @@ MetricsSnapshot example() {
   snapshot.tcp[TcpCounter::queries] = 55;
   snapshot.tcp_connections = 4;
   snapshot.host[HostCounter::asked] = 66;
+  snapshot.streams[StreamCounter::handshakes_resumed] = 88;
+  snapshot.stream_connections = 5;
+  snapshot.streams_in_flight = 6;
+  snapshot.stream_latency.add(900);
   snapshot.control[ControlCounter::requests] = 77;
   snapshot.host_latency.add(200);
   snapshot.host_latency.add(3'000);
@@ -176,6 +180,10 @@ TEST(Metrics, ValuesStandUnderTheirLabels) {
   EXPECT_EQ(text.value("shunt_tcp_queries_total"), 55);
   EXPECT_EQ(text.value("shunt_tcp_connections"), 4);
   EXPECT_EQ(text.value("shunt_host_asked_total"), 66);
+  EXPECT_EQ(text.value("shunt_stream_handshakes_resumed_total"), 88);
+  EXPECT_EQ(text.value("shunt_stream_connections"), 5);
+  EXPECT_EQ(text.value("shunt_stream_in_flight"), 6);
+  EXPECT_EQ(text.value("shunt_stream_latency_seconds_count"), 1);
   EXPECT_EQ(text.value("shunt_control_requests_total"), 77);
 }
 
