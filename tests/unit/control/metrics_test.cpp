@@ -326,7 +326,7 @@ TEST(Metrics, StatsHaveAllCountersWithTheirSums) {
   EXPECT_EQ(titles.size(), result["groups"].size());
   EXPECT_EQ(rows, std::size(kCounterText) + std::size(kFrameDropText) + std::size(kQueryDropText) +
                       std::size(kAnswerDropText) + std::size(kTcpCounterText) + std::size(kHostCounterText) +
-                      std::size(kControlCounterText));
+                      std::size(kStreamCounterText) + std::size(kControlCounterText));
 }
 
 TEST(MetricsRequest, EarnsItsStatus) {
