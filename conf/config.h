@@ -76,8 +76,10 @@ struct Outbound {  // [[outbound]]
 
 enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
 
+enum class OnAllDown : std::uint8_t { kServfail, kStale, kDefault };
+
 struct TtlBounds {  // ttl = {…}, seconds
-  std::uint32_t min = 0, max = 86400, failure = 5;
+  std::uint32_t min = 0, max = 86400, stale = 86400, failure = 5;
   friend bool operator==(const TtlBounds&, const TtlBounds&) = default;
 };
 
@@ -93,6 +95,7 @@ struct Upstream {  // [[upstream]]
   std::string outbound;  // "": asked through the host's own network
   std::vector<SocketAddress> targets;
   Policy policy = Policy::kRandom;
+  OnAllDown on_all_down = OnAllDown::kServfail;
   std::uint32_t timeout_ms = 800;
   std::string probe = ". NS";  // NAME TYPE; both checked
   HealthCheck health;

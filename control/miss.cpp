@@ -2,6 +2,8 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
+
 namespace shunt::control {
 namespace {
 
@@ -21,6 +23,14 @@ std::vector<SocketAddress> order_targets(const state::Upstream& upstream, const 
   return up;
 }
 
+// Where there is something better than to wait for targets that are down.
+bool is_hopeless(const state::Upstream& upstream, const state::TargetHealth* health) {
+  return upstream.on_all_down != state::OnAllDown::kServfail &&
+         std::all_of(upstream.targets.begin(), upstream.targets.end(), [&](const state::Target& target) {
+           return health[target.id].up.load(std::memory_order_relaxed) == state::TargetHealth::kDown;
+         });
+}
+
 }  // namespace
 
 void Misses::send_failure(std::size_t worker, const Message& message, dns::ExtendedError error) {
@@ -36,6 +46,8 @@ void Misses::send_failure(std::size_t worker, const Message& message, dns::Exten
 
 void Misses::ask_host(std::size_t worker, const Message& message, const state::Upstream& upstream,
                       std::span<const std::uint8_t> question) {
+  if (is_hopeless(upstream, health_))
+    return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   Ask ask;
   ask.targets = order_targets(upstream, health_, next_target_++);
   ask.message.assign(question.begin(), question.end());
