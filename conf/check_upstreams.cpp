@@ -160,6 +160,34 @@ void check_use(const Checking& c) {
                        fmt::format("name it in an upstream: outbound = {}", in_quotes(outbound.name)));
 }
 
+/// What on_all_down needs, and what only it needs.
+void check_all_down(const Checking& c, std::size_t n) {
+  const Upstream& upstream = c.config.upstreams[n];
+  const std::string label = title("upstream", upstream.name);
+  const Position where = c.places.at("upstream", n, "on_all_down");
+  if (upstream.on_all_down != OnAllDown::kStale && c.places.has("ttl", n, "stale"))
+    c.report.warning(c.places.at("ttl", n, "stale"),
+                     fmt::format("{}: ttl: stale has no effect: expired answers are not served", label),
+                     "add on_all_down = \"stale\", or leave it out");
+  if (upstream.on_all_down == OnAllDown::kStale && (c.config.dataplane.cache == 0 || upstream.ttl.stale == 0))
+    c.report.warning(where,
+                     fmt::format("{}: on_all_down = \"stale\" has no effect: {}", label,
+                                 upstream.ttl.stale == 0 ? "ttl says stale = 0" : "the cache is off"),
+                     "on_all_down = \"servfail\" says the same");
+  if (upstream.on_all_down != OnAllDown::kDefault) return;
+  const auto& networks = c.config.networks;
+  const bool any = std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
+    return !network.default_upstream.empty() && network.default_upstream != upstream.name;
+  });
+  if (!any)
+    c.report.warning(
+        where,
+        fmt::format("{}: on_all_down = \"default\" has no effect: no network has another upstream "
+                    "as its default",
+                    label),
+        "give a network a default, or leave it out");
+}
+
 }  // namespace
 
 void check_upstreams(const Checking& c) {
@@ -171,6 +199,7 @@ void check_upstreams(const Checking& c) {
                     c.places.at("upstream", n, "outbound"));
     check_targets(c, n);
     check_protocol(c, n);
+    check_all_down(c, n);
     if (upstream.ttl.min > upstream.ttl.max)
       c.report.error(
           c.places.at("ttl", n, c.places.has("ttl", n, "min") ? "min" : "max"),

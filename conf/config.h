@@ -77,8 +77,10 @@ struct Outbound {  // [[outbound]]
 enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
 enum class Protocol : std::uint8_t { kUdp, kTcp, kTls };
 
+enum class OnAllDown : std::uint8_t { kServfail, kStale, kDefault };
+
 struct TtlBounds {  // ttl = {…}, seconds
-  std::uint32_t min = 0, max = 86400, failure = 5;
+  std::uint32_t min = 0, max = 86400, stale = 86400, failure = 5;
   friend bool operator==(const TtlBounds&, const TtlBounds&) = default;
 };
 
@@ -97,6 +99,7 @@ struct Upstream {  // [[upstream]]
   std::string tls_name;   // a host's name without the last dot, or an address
   std::string tls_trust;  // tls_ca: the text of that file; "": the system's certificates
   Policy policy = Policy::kRandom;
+  OnAllDown on_all_down = OnAllDown::kServfail;
   std::uint32_t timeout_ms = 800;
   std::string probe = ". NS";  // NAME TYPE; both checked
   HealthCheck health;

@@ -102,12 +102,7 @@ void read_ttl(Report& report, Places& places, const toml::table& table, std::siz
   t.integer({"min", "0"}, ttl.min, 0, kMostTtl);
   t.integer({"max", "86400"}, ttl.max, 0, kMostTtl);
   t.integer({"failure", "5"}, ttl.failure, 1, kMostFailureTtl);
-  std::uint32_t stale = 0;
-  t.integer({"stale", "86400"}, stale, 0, kMostTtl);
-  if (const toml::node* node = table.get("stale"))
-    report.warning(position_of(node->source()),
-                   fmt::format("{}: ttl: stale has no effect in this version", title),
-                   "on_all_down = \"stale\", which it belongs to, is not available; leave it out");
+  t.integer({"stale", "86400"}, ttl.stale, 0, kMostTtl);
   t.finish();
 }
 
@@ -141,11 +136,12 @@ void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path
   t.text({"tls_name", "\"dns.corp.example\""}, upstream.tls_name, check_tls_name);
   if (upstream.tls_name.ends_with('.')) upstream.tls_name.pop_back();
   read_trust_of(t, upstream, config_path);
-  bool only = true;
   t.choice<Policy>(
       {"policy", "\"random\""}, upstream.policy,
       {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}, {"fastest", Policy::kFastest}});
-  t.choice<bool>({"on_all_down", "\"servfail\""}, only, {{"servfail", true}}, {"stale", "default"});
+  t.choice<OnAllDown>(
+      {"on_all_down", "\"servfail\""}, upstream.on_all_down,
+      {{"servfail", OnAllDown::kServfail}, {"stale", OnAllDown::kStale}, {"default", OnAllDown::kDefault}});
   t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
   t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
 }
@@ -242,7 +238,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
     read_upstream(t, u, config.path);
     const std::size_t index = config.upstreams.size() - 1;
     const std::string title = fmt::format("[[upstream]] {}", in_quotes(u.name));
-    if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, failure = 5 }"}))
+    if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, stale = 86400, failure = 5 }"}))
       read_ttl(report, places, *ttl, index, title, u.ttl);
     if (const toml::table* health = t.table({"health", "{ fall = 3, rise = 2, interval_ms = 1000 }"}))
       read_health(report, places, *health, index, title, u.health);

@@ -19,6 +19,18 @@ state::Policy policy_of(conf::Policy policy) {
   return state::Policy::kRandom;
 }
 
+state::OnAllDown all_down_of(conf::OnAllDown on_all_down) {
+  switch (on_all_down) {
+    case conf::OnAllDown::kServfail:
+      return state::OnAllDown::kServfail;
+    case conf::OnAllDown::kStale:
+      return state::OnAllDown::kStale;
+    case conf::OnAllDown::kDefault:
+      return state::OnAllDown::kDefault;
+  }
+  return state::OnAllDown::kServfail;
+}
+
 // Assembles a snapshot, part by part, in the order in which they refer to each other.
 class SnapshotMaker {
  public:
@@ -130,6 +142,7 @@ class SnapshotMaker {
     to.over_streams = from.protocol != conf::Protocol::kUdp;
     to.by_control = to.through_host || to.over_streams;
     to.policy = policy_of(from.policy);
+    to.on_all_down = all_down_of(from.on_all_down);
     if (!to.through_host) {
       to.first_port = outbound->first_port;
       to.last_port = outbound->last_port;
@@ -138,6 +151,7 @@ class SnapshotMaker {
     to.min_ttl = from.ttl.min;
     to.max_ttl = from.ttl.max;
     to.failure_ttl = from.ttl.failure;
+    to.stale_ttl = from.ttl.stale;
     to.name = from.name;
     for (const SocketAddress& address : from.targets) {
       auto id = registry_.target(snapshot_->generation, from.name, address);

@@ -2,6 +2,7 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,14 @@ void cut_to_fit(std::vector<std::uint8_t>& message) {
   dns::store_header(message.data(), {reply.header.id, flags, 1, 0, 0, 0});
 }
 
+// Where there is something better than to wait for targets that are down.
+bool is_hopeless(const state::Upstream& upstream, const state::TargetHealth* health) {
+  return upstream.on_all_down != state::OnAllDown::kServfail &&
+         std::all_of(upstream.targets.begin(), upstream.targets.end(), [&](const state::Target& target) {
+           return health[target.id].up.load(std::memory_order_relaxed) == state::TargetHealth::kDown;
+         });
+}
+
 }  // namespace
 
 void Misses::send_failure(std::size_t worker, const Message& message, dns::ExtendedError error) {
@@ -55,6 +64,8 @@ void Misses::send_failure(std::size_t worker, const Message& message, dns::Exten
 
 void Misses::ask_host(std::size_t worker, const Message& message, const state::Upstream& upstream,
                       std::span<const std::uint8_t> question) {
+  if (is_hopeless(upstream, health_))
+    return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   Ask ask;
   std::vector<std::uint32_t> ids;
   for (const state::Target* target : order_targets(upstream, health_, next_target_++)) {
@@ -72,6 +83,8 @@ void Misses::ask_host(std::size_t worker, const Message& message, const state::U
 
 void Misses::ask_streams(std::size_t worker, const Message& message, const state::Upstream& upstream,
                          std::span<const std::uint8_t> question) {
+  if (is_hopeless(upstream, health_))
+    return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   std::vector<std::uint32_t> ids;
   for (const state::Target* target : order_targets(upstream, health_, next_target_++))
     ids.push_back(target->id);

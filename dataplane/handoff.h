@@ -22,8 +22,8 @@ namespace shunt {
 enum class MessageKind : std::uint8_t {
   // worker -> control
   kFrame,  ///< `port`; data: an Ethernet frame for the mirror
-  kMiss,   ///< `slot`, `serial`, `network`, `upstream` (the default's handle), `stream`; data: a DNS query
-           ///< with our OPT, id 0
+  kMiss,  ///< `slot`, `serial`, `upstream` (the default's handle, mostly); data: a DNS query with our OPT, id
+          ///< 0
   kReply,  ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked
            ///< over TCP
   // control -> worker
@@ -47,8 +47,7 @@ struct Message {
   std::uint16_t target;  ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
-  std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped
-  std::uint32_t network;
+  std::uint32_t serial;    ///< of the slot's use: an answer for an earlier use is recognised and dropped
   std::uint32_t upstream;  ///< handle
   std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;

@@ -155,7 +155,8 @@ state::QuestionKey question_key(const Query& q) {
 
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
   Slot* slot = context.pending.find_equal(key);
-  if (slot == nullptr) return false;
+  // Networks that share an upstream may fall back to different ones.
+  if (slot == nullptr || slot->fallback != fallback_of(context, q)) return false;
   Waiter* w = context.pending.add_waiter(*slot);
   if (w == nullptr) {
     ++context.stats[Counter::pending_full];
@@ -182,28 +183,8 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
   context.pending.count(*w);
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
+  slot->fallback = fallback_of(context, q);
   return slot;
-}
-
-// The control plane decides. The packet carries the question there, and may come back as it went.
-void hand_to_control(Context& context, const Query& q, Slot& slot) {
-  slot.waiting = Waiting::kForControl;
-  Message& message = message_of(q.packet);
-  message.kind = MessageKind::kMiss;
-  message.stream = q.transport == Transport::kStream;
-  message.slot = context.pending.index_of(slot);
-  message.serial = slot.serial;
-  message.network = q.network;
-  message.upstream = q.upstream->handle;
-  ++context.stats[Counter::misses];
-  // Two tries of the control plane's own, and some time for itself.
-  const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
-  context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
-  if (rte_ring_sp_enqueue(context.rings.events, q.packet) != 0) {
-    ++context.stats[Counter::miss_full];
-    rte_pktmbuf_free(q.packet);
-    fail(context, slot, ExtendedError::kNetworkError);
-  }
 }
 
 void forward_one(Context& context, Query& q) {
@@ -213,9 +194,13 @@ void forward_one(Context& context, Query& q) {
   if (shared && join(context, q, key)) return;
   Slot* slot = open_slot(context, q, key, shared);
   if (slot == nullptr) return;
+  if (is_served_stale(context, *slot)) [[unlikely]] {
+    rte_pktmbuf_free(q.packet);
+    return fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
   const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
-  if (slot->miss || q.upstream->by_control) return hand_to_control(context, q, *slot);
+  if (slot->miss || q.upstream->by_control) return ask_control(context, *slot, q.packet, *q.upstream);
   if (!send_to_target(context, *slot, question, nullptr)) no_target(context, *slot);
 }
 
@@ -231,6 +216,27 @@ Slot* awaited(Context& context, rte_mbuf* packet) {
 }
 
 }  // namespace
+
+// The packet carries the question there, and may come back as it went.
+void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::Upstream& upstream) {
+  slot.waiting = Waiting::kForControl;
+  if (question == nullptr) question = remake_question(context, slot);
+  if (question == nullptr) return fail(context, slot, ExtendedError::kNetworkError);
+  Message& message = message_of(question);
+  message.kind = MessageKind::kMiss;
+  message.slot = context.pending.index_of(slot);
+  message.serial = slot.serial;
+  message.upstream = upstream.handle;
+  ++context.stats[Counter::misses];
+  // Two tries of the control plane's own, and some time for itself.
+  const std::uint64_t due = context.now.us + 2000ull * upstream.timeout_ms + 500'000;
+  context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
+  if (rte_ring_sp_enqueue(context.rings.events, question) != 0) {
+    ++context.stats[Counter::miss_full];
+    rte_pktmbuf_free(question);
+    fail(context, slot, ExtendedError::kNetworkError);
+  }
+}
 
 bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);

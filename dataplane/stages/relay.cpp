@@ -266,7 +266,8 @@ void relay_one(Context& context, const Answer& answer, dns::Reply& reply, dns::N
   if (!same_question(*slot, reply, name)) return drop_from(context, packet, t, AnswerDrop::wrong_question);
   ++context.stats[Counter::answers_taken];
   note_answer(context, *slot, t, reply);
-  if (says_failure(reply) && ask_another(context, *slot, t)) [[unlikely]]
+  if (says_failure(reply) && (ask_another(context, *slot, t) || fall_back_to_stale(context, *slot)))
+      [[unlikely]]
     return rte_pktmbuf_free(packet);
   deliver(context, *slot, packet, wire, f.payload_length, reply, &t);
 }
@@ -291,7 +292,33 @@ void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire,
   close(context, slot);
 }
 
+void reply_to_all(Context& context, Slot& slot, rte_mbuf* packet, const MadeReply& reply, Counter counted) {
+  const Source source{packet,
+                      rte_pktmbuf_mtod(packet, std::uint8_t*),
+                      reply.end,
+                      reply.flags,
+                      reply.question_end,
+                      reply.ancount,
+                      reply.nscount,
+                      reply.arcount,
+                      0,
+                      reply.error,
+                      nullptr,
+                      0};
+  send_to_all(context, slot, source, counted, nullptr);
+  close(context, slot);
+}
+
+std::uint16_t write_question(const Slot& slot, std::uint8_t* wire) {
+  const auto end = static_cast<std::uint16_t>(dns::kHeaderSize + slot.name_length + 4u);
+  std::memcpy(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
+  store_be16(wire + end - 4, slot.type);
+  store_be16(wire + end - 2, slot.klass);
+  return end;
+}
+
 void fail(Context& context, Slot& slot, dns::ExtendedError error) {
+  if (fall_back(context, slot)) return;
   rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
   const Waiter* first = context.pending.waiter(slot.waiters);
   if (packet != nullptr && first != nullptr && first->transport == state::Transport::kAsk) {
@@ -311,11 +338,8 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   auto* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
   const auto flags =
       static_cast<std::uint16_t>(dns::kQr | dns::kRa | static_cast<unsigned>(dns::Rcode::kServFail));
-  const auto end = static_cast<std::uint16_t>(dns::kHeaderSize + slot.name_length + 4u);
+  const std::uint16_t end = write_question(slot, wire);
   dns::store_header(wire, {0, flags, 1, 0, 0, 0});
-  std::memcpy(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
-  store_be16(wire + end - 4, slot.type);
-  store_be16(wire + end - 2, slot.klass);
   // The failure is remembered for some seconds, so that retries don't storm (RFC 9520).
   dns::Reply reply;
   reply.header = dns::load_header(wire);
@@ -328,9 +352,8 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
     if (context.pending.waiter(i)->transport != state::Transport::kAsk) ++queries;
   }
   context.stats[Counter::errors_servfail] += queries;
-  const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, error, nullptr, 0};
-  send_to_all(context, slot, source, Counter::answered_error, nullptr);
-  close(context, slot);
+  reply_to_all(context, slot, packet, {.end = end, .flags = flags, .question_end = end, .error = error},
+               Counter::answered_error);
 }
 
 void relay(Context& context, Burst& burst) {

@@ -32,6 +32,9 @@ constexpr unsigned kMaxMoves = 32;
 // Expired entries that one insertion clears out of the main ring for an unproven entry's sake.
 constexpr unsigned kMaxReclaims = 8;
 
+// In a key's flags, where no question has it: the entry is no answer, but a note that there was none.
+constexpr std::uint8_t kFailureFlag = 0x80;
+
 constexpr std::uint16_t kKeptFlags = dns::kAa | dns::kRa | dns::kAd | dns::kRcodeMask;
 
 // Compares `length` octets; both sides are readable to the next multiple of 16 beyond it.
@@ -344,6 +347,32 @@ bool Cache::find_routed(const CacheKey& key, Place proposed, std::uint32_t now, 
   return true;
 }
 
+bool Cache::find_stale(const CacheKey& key, std::uint32_t now, std::uint32_t stale, CacheHit& hit) {
+  if (state_ == nullptr) return false;
+  const std::uint32_t place = state_->lookup(key);
+  if (place == CacheIndex::kNone) return false;
+  CacheEntry& entry = state_->at(place);
+  const std::uint64_t age = now - entry.inserted;
+  if (entry.fresh(now) || age >= std::uint64_t{entry.lifetime} + stale) return false;
+  const auto rcode = static_cast<dns::Rcode>(entry.flags & dns::kRcodeMask);
+  if (entry.maker != Maker::kUpstream || rcode == dns::Rcode::kServFail) return false;
+  fill(hit, entry, now);
+  return true;
+}
+
+void Cache::note_failure(CacheKey key, std::uint32_t now, std::uint32_t seconds) {
+  key.flags |= kFailureFlag;
+  key.routing = kNoRouting;
+  insert_made(key, {.maker = Maker::kRule, .flags = 0, .ancount = 0, .nscount = 0, .body = {}}, now, seconds);
+}
+
+bool Cache::has_failed(CacheKey key, std::uint32_t now) {
+  if (state_ == nullptr) return false;
+  key.flags |= kFailureFlag;
+  const std::uint32_t place = state_->lookup(key);
+  return place != CacheIndex::kNone && state_->at(place).fresh(now);
+}
+
 bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
                    std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls) {
   if (state_ == nullptr || seconds == 0 || !can_keep(key, message, reply)) return false;
@@ -455,6 +484,12 @@ void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room) {
     std::uint8_t* const ttl = to + hit.ttl_offset[i];
     store_be32(ttl, load_be32(ttl) - hit.age);
   }
+}
+
+void copy_stale(const CacheHit& hit, std::uint8_t* to, std::uint32_t ttl) {
+  std::memcpy(to, hit.body, hit.body_length);
+  for (unsigned i = 0; i < hit.ttl_count; ++i)
+    store_be32(to + hit.ttl_offset[i], ttl);
 }
 
 std::uint16_t aged_sum(const CacheHit& hit) {

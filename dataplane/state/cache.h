@@ -99,6 +99,9 @@ struct CacheHit {
 /// lies behind the body there is void afterwards.
 void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room);
 
+/// Copies a hit's body to `to`, with every TTL at `ttl` seconds. body_length octets may be written there.
+void copy_stale(const CacheHit& hit, std::uint8_t* to, std::uint32_t ttl);
+
 /// The sum (net/checksum.h) of what copy_aged() writes, as if it started on an even octet, without reading
 /// it: for the UDP checksum. Where the body starts on an odd octet of the datagram, the sum counts with its
 /// two octets swapped.
@@ -126,6 +129,13 @@ class Cache {
   /// A fresh answer that a query of the key's routing was led to before; no match is needed then. `proposed`
   /// is what prefetch_entry() returned.
   bool find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit);
+
+  /// An upstream's answer for `key` that has expired, by `stale` seconds at most (RFC 8767). The hit's age
+  /// may be beyond its TTLs: it is for copy_stale(). Fresh ones aren't found.
+  bool find_stale(const CacheKey& key, std::uint32_t now, std::uint32_t stale, CacheHit& hit);
+  /// Remembers for `seconds` that a key's upstream could not answer; the answer for it stays as it is.
+  void note_failure(CacheKey key, std::uint32_t now, std::uint32_t seconds);
+  bool has_failed(CacheKey key, std::uint32_t now);
 
   /// Stores the answer `message` (as parsed into `reply`) for `seconds` > 0; replaces an older one of the
   /// same key. TTLs above `max_ttl` are stored as `max_ttl`, those below `seconds` where `raise_ttls` is set

@@ -131,17 +131,20 @@ Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.waiters = kNone;
   s.waiter_count = 0;
   s.spoke = kNone;
+  s.fallback = kNone;
   s.hash = key.hash;
   s.give_up_us = 0;
   s.held = nullptr;
   std::memcpy(s.name.data(), key.name->wire.data(), s.name_length);
-  if (shared) {
-    std::uint32_t& head = equals_[equal_bucket(s)];
-    s.next_equal = head;
-    head = index;
-  }
+  if (shared) link_equal(s);
   ++upstream_load_[s.upstream & kLoadMask];
   return &s;
+}
+
+void Pending::link_equal(Slot& slot) {
+  std::uint32_t& head = equals_[equal_bucket(slot)];
+  slot.next_equal = head;
+  head = index_of(slot);
 }
 
 Waiter* Pending::add_waiter(Slot& slot) {
@@ -168,6 +171,27 @@ void Pending::unshare(Slot& slot) {
   while (*link != index)
     link = &slots_[*link].next_equal;
   *link = slot.next_equal;
+}
+
+void Pending::redirect(Slot& slot, std::uint32_t upstream, Origin origin) {
+  const bool shared = slot.shared;
+  unshare(slot);
+  free_tries(slot);
+  --upstream_load_[slot.upstream & kLoadMask];
+  ++upstream_load_[upstream & kLoadMask];
+  ++slot.serial;
+  slot.upstream = upstream;
+  slot.origin = origin;
+  slot.routing = kNoRouting;
+  if (!shared) return;
+  slot.shared = true;
+  link_equal(slot);
+}
+
+void Pending::free_tries(Slot& slot) {
+  for (unsigned i = 0; i < slot.tries; ++i)
+    pairs_[slot.attempt[i].bucket].attempt = kNone;
+  slot.tries = 0;
 }
 
 Pending::Draw Pending::draw(std::uint16_t first_port, std::uint16_t last_port) {
@@ -275,8 +299,7 @@ void Pending::close(Slot& slot) {
   assert(slot.waiting != Waiting::kFree);
   unshare(slot);
   disarm(slot);
-  for (unsigned i = 0; i < slot.tries; ++i)
-    pairs_[slot.attempt[i].bucket].attempt = kNone;
+  free_tries(slot);
   for (std::uint32_t i = slot.waiters; i != kNone;) {
     Waiter& w = waiters_[i];
     if (w.transport != Transport::kAsk) {

@@ -93,8 +93,9 @@ struct alignas(kCacheLine) Slot {
   std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
   std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
   std::uint32_t spoke = kNone;
-  std::uint64_t hash = 0;        ///< cache_hash of the question
-  std::uint64_t give_up_us = 0;  ///< when the last of all waits ends
+  std::uint32_t fallback = kNone;  ///< handle of the upstream to ask when no target of this one's answers
+  std::uint64_t hash = 0;          ///< cache_hash of the question
+  std::uint64_t give_up_us = 0;    ///< when the last of all waits ends
   rte_mbuf* held =
       nullptr;  ///< a question that isn't shared: a copy of the message, with its options, for the second try
   Try attempt[kMaxTries];
@@ -128,6 +129,9 @@ class Pending {
   Waiter* add_waiter(Slot& slot);
   /// Takes the slot out of the index of questions: nobody joins any more, and its answer isn't cached.
   void unshare(Slot& slot);
+  /// The question goes to another upstream, as if it had never been sent: late answers to it are nobody's,
+  /// the control plane's among them.
+  void redirect(Slot& slot, std::uint32_t upstream, Origin origin);
   /// Draws source port and id for a further try and enters them; null where tries or ports are used up.
   /// The caller fills in target, source and time.
   Try* begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port);
@@ -196,6 +200,8 @@ class Pending {
   std::uint32_t equal_bucket(const QuestionKey& key) const;
   std::uint32_t equal_bucket(const Slot& slot) const;
   void disarm(Slot& slot);
+  void link_equal(Slot& slot);
+  void free_tries(Slot& slot);
 
   std::span<Slot> slots_;
   std::span<Waiter> waiters_;

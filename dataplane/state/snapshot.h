@@ -47,6 +47,13 @@ struct Target {
 
 enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
 
+/// What becomes of a query when no target answers.
+enum class OnAllDown : std::uint8_t {
+  kServfail,
+  kStale,    ///< an expired answer (RFC 8767), where there is one
+  kDefault,  ///< the default upstream of the query's network is asked
+};
+
 struct Upstream {
   std::uint32_t handle =
       0;  ///< its index in Snapshot::upstreams; belongs to its name, so rule sets survive a change of targets
@@ -57,8 +64,10 @@ struct Upstream {
   bool by_control = false;    ///< one of both: the control plane asks
   Policy policy = Policy::kRandom;
   std::uint16_t first_port = 1024, last_port = 65535;
+  OnAllDown on_all_down = OnAllDown::kServfail;
   std::uint32_t timeout_ms = 800;
   std::uint32_t min_ttl = 0, max_ttl = 86400, failure_ttl = 5;
+  std::uint32_t stale_ttl = 86400;  ///< how long an expired answer may be served; 0: never
   std::vector<Target> targets;
   std::string name;  ///< not read by workers
 };

@@ -101,11 +101,11 @@ outbound    = "out"
 targets     = ["192.168.1.53", "[2001:db8::53]:5353"]
 protocol    = "udp"
 policy      = "fastest"
-on_all_down = "servfail"
+on_all_down = "stale"
 timeout_ms  = 300
 probe       = "health.onprem.corp TYPE65"
 health      = { fall = 4, rise = 5, interval_ms = 250 }
-ttl         = { min = 1, max = 60, failure = 2 }
+ttl         = { min = 1, max = 60, stale = 3, failure = 2 }
 [[rules]]
 name = "set"
 list = [
@@ -166,10 +166,11 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(up.targets,
             (std::vector{SocketAddress{ip("192.168.1.53"), 53}, SocketAddress{ip("2001:db8::53"), 5353}}));
   EXPECT_EQ(up.policy, Policy::kFastest);
+  EXPECT_EQ(up.on_all_down, OnAllDown::kStale);
   EXPECT_EQ(up.timeout_ms, 300u);
   EXPECT_EQ(up.probe, "health.onprem.corp TYPE65");
   EXPECT_EQ(up.health, (HealthCheck{4, 5, 250}));
-  EXPECT_EQ(up.ttl, (TtlBounds{1, 60, 2}));
+  EXPECT_EQ(up.ttl, (TtlBounds{1, 60, 3, 2}));
 
   const RuleSet& set = c.rule_sets.at(0);
   EXPECT_EQ(set.list, (std::vector<std::string>{"onprem.corp forward up", "ads.example block nxdomain"}));

@@ -269,6 +269,11 @@ TEST(Words, Misspelt) {
                  "did you mean \"ordered\"?");
 }
 
+TEST(Words, OnAllDown) {
+  expect_mistake(change("\n[[rules]]", "on_all_down = <!>\"stail\"\n\n[[rules]]"),
+                 "it must be \"servfail\", \"stale\" or \"default\"", "did you mean \"stale\"?");
+}
+
 TEST(Words, LogLevel) {
   expect_mistake(above("[log]\nlevel = <!>\"loud\"\n"),
                  "level is \"loud\", it must be \"debug\", \"info\", \"warning\" or \"error\"",
@@ -429,13 +434,6 @@ TEST(Health, WrongValues) {
   expect_mistake(change("\n[[rules]]", "health = { <!>raise = 1 }\n\n[[rules]]"), "raise", "rise");
 }
 
-TEST(Unavailable, OnAllDown) {
-  for (const std::string way : {"stale", "default"})
-    expect_mistake(change("\n[[rules]]", "on_all_down = <!>\"" + way + "\"\n\n[[rules]]"),
-                   "\"" + way + "\" is not available in this version; use \"servfail\"",
-                   "on_all_down = \"servfail\"");
-}
-
 TEST(Unavailable, QueryLog) {
   for (const std::string kind : {"json", "dnstap"})
     expect_mistake(above("[log]\nqueries = <!>\"" + kind + "\"\n"),
@@ -446,11 +444,6 @@ TEST(Unavailable, QueryLog) {
 TEST(Unavailable, RepliesByRoute) {
   expect_mistake(change("[[inbound]]", "replies = <!>\"route\"\n[[inbound]]"),
                  "\"route\" is not available in this version; use \"reflect\"", "replies = \"reflect\"");
-}
-
-TEST(Unavailable, StaleTtlIsWarnedAbout) {
-  expect_warning(change("\n[[rules]]", "ttl = { stale = <!>86400 }\n\n[[rules]]"),
-                 "stale has no effect in this version", "leave it out");
 }
 
 }  // namespace
