@@ -17,6 +17,7 @@ using rules::RuleIndex;
 struct Place {
   std::uint32_t set;
   RuleIndex rule;
+  bool watch;  ///< of the set's watches
 };
 
 /// What is in a rule's way: one rule of the same cover, or "=" and "*." together.
@@ -28,8 +29,8 @@ struct Winner {
 /// The dead rules of one line.
 struct DeadLine {
   std::uint32_t rules = 0;
-  RuleIndex first = 0;
-  Winner winner;
+  Place first{};
+  Winner winner{};
 };
 
 class Search {
@@ -52,8 +53,7 @@ class Search {
   void run() {
     std::unordered_map<std::string_view, std::vector<Place>> names;
     for (std::uint32_t s = 0; s < built_.size(); ++s)
-      for (const RuleIndex r : built_[s].set->rules())
-        names[name_of({s, r})].push_back({s, r});
+      for_each_rule(s, [&](Place place) { names[name_of(place)].push_back(place); });
     for (const auto& [name, places] : names)
       if (places.size() > 1) judge(places);
     for (std::uint32_t s = 0; s < built_.size(); ++s)
@@ -61,9 +61,20 @@ class Search {
   }
 
  private:
-  const Rule& rule(Place p) const { return built_[p.set].set->rule(p.rule); }
+  const rules::RuleSet& set_of(Place p) const {
+    return p.watch ? *built_[p.set].watches : *built_[p.set].set;
+  }
+  const Rule& rule(Place p) const { return set_of(p).rule(p.rule); }
+  template <typename Each>
+  void for_each_rule(std::uint32_t set, Each each) const {
+    for (const RuleIndex r : built_[set].set->rules())
+      each(Place{set, r, false});
+    if (built_[set].watches == nullptr) return;
+    for (const RuleIndex r : built_[set].watches->rules())
+      each(Place{set, r, true});
+  }
   std::string_view name_of(Place p) const {
-    const auto wire = built_[p.set].set->name(p.rule);
+    const auto wire = set_of(p).name(p.rule);
     return {reinterpret_cast<const char*>(wire.data()), wire.size()};
   }
 
@@ -73,14 +84,15 @@ class Search {
     return x.action != rules::Action::kForward || x.argument == y.argument;
   }
 
-  /// Of the rules of one name, those that win over `loser` wherever it would match in this network.
+  /// Of the rules of one name, those that win over `loser` wherever it would match in this network. A watch
+  /// wins over other watches only.
   std::optional<Winner> find_winner(const std::vector<std::uint32_t>& order, Place loser,
                                     const std::vector<Place>& places) const {
     std::optional<Place> exact, below;
     const auto position = std::find(order.begin(), order.end(), loser.set);
     for (const Place other : places) {
       const auto at = std::find(order.begin(), order.end(), other.set);
-      if (at == order.end()) continue;
+      if (at == order.end() || (other.watch && !loser.watch)) continue;
       const Cover cover = rule(other).cover;
       if (at < position && cover == rule(loser).cover) return Winner{other, {}};
       if (cover == Cover::kExact) exact = other;
@@ -102,7 +114,7 @@ class Search {
         continue;
       DeadLine& line = dead_[place.set][rule(place).line];
       if (line.rules++ == 0) {
-        line.first = place.rule;
+        line.first = place;
         line.winner = *winner;
       }
     }
@@ -112,8 +124,7 @@ class Search {
   void warn(std::uint32_t s) const {
     if (dead_[s].empty()) return;
     std::unordered_map<std::uint32_t, std::uint32_t> rules_of;
-    for (const RuleIndex r : built_[s].set->rules())
-      ++rules_of[rule({s, r}).line];
+    for_each_rule(s, [&](Place place) { ++rules_of[rule(place).line]; });
     std::vector<Diagnostic> warnings;
     for (const auto& [line, dead] : dead_[s])
       if (dead.rules == rules_of[line]) warnings.push_back(describe(s, line, dead));
@@ -133,14 +144,14 @@ class Search {
                                                    : fmt::format("{} comes", placed(dead.winner.first));
     return {in_list ? c_.report.path() : source.file,
             where,
-            fmt::format("{}: {} can never match", title("rules", source.name), text({s, dead.first})),
+            fmt::format("{}: {} can never match", title("rules", source.name), text(dead.first)),
             fmt::format("{} first in every network that uses the set", winners),
             {}};
   }
 
   /// The rule as it would be written, in quotes.
   std::string text(Place p) const {
-    return in_quotes(rule_text(*built_[p.set].set, p.rule,
+    return in_quotes(rule_text(set_of(p), p.rule,
                                [this](std::uint32_t handle) { return c_.config.upstreams[handle].name; }));
   }
 
@@ -156,7 +167,7 @@ class Search {
 void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
   std::size_t rules = 0;
   for (const BuiltRuleSet& set : built)
-    rules += set.set->size();
+    rules += set.rules();
   if (rules > kMostRulesSearched) {
     c.report.warning({}, fmt::format("with {} rules, those that can never match are not looked for", rules),
                      fmt::format("they are among up to {} rules", kMostRulesSearched));

@@ -30,7 +30,8 @@ class SetBuilder {
       : config_(config),
         source_(source),
         builder_(key),
-        parser_(builder_, resolver, upstream_names(config),
+        watches_(key),
+        parser_(builder_, watches_, resolver, upstream_names(config),
                 [this](std::uint32_t line) { return built_.describe_line(config_, source_, line); }),
         errors_(errors),
         max_errors_(max_errors) {
@@ -42,6 +43,8 @@ class SetBuilder {
     try {
       add_all();
       built_.set = builder_.build();
+      auto watches = watches_.build();
+      if (watches->size() != 0) built_.watches = std::move(watches);
     } catch (const std::bad_alloc&) {
       error(whole_set("there is not enough memory for its rules"));
     } catch (const std::length_error& e) {
@@ -101,7 +104,8 @@ class SetBuilder {
       } else {
         keep_id(built_.list_lines + number);
       }
-      if (number % kLinesPerMemoryCheck == 0 && builder_.memory_octets() > config_.dataplane.rules_memory) {
+      if (number % kLinesPerMemoryCheck == 0 &&
+          builder_.memory_octets() + watches_.memory_octets() > config_.dataplane.rules_memory) {
         error(whole_set(fmt::format("its rules take more than rules_memory = {} MiB from line {} of {} on",
                                     config_.dataplane.rules_memory >> 20, number, in_quotes(source_.file))));
         return;
@@ -144,7 +148,7 @@ class SetBuilder {
 
   const Config& config_;
   const RuleSet& source_;
-  rules::RuleSetBuilder builder_;
+  rules::RuleSetBuilder builder_, watches_;
   BuiltRuleSet built_;
   RuleParser parser_;
   std::vector<Diagnostic>& errors_;
@@ -211,6 +215,8 @@ std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
       return name + " block drop";
     case Action::kAnswer:
       return name + " answer " + answer_text(set.answer(r.argument));
+    case Action::kWatch:
+      return name + " watch";
   }
   return name;
 }

@@ -150,7 +150,7 @@ class SnapshotMaker {
         clients.emplace_back(prefix, index);
       state::Network to;
       for (const std::string& name : from.rules)
-        to.rules.add(*by_name.at(name)->set);
+        to.rules.add(*by_name.at(name)->set, by_name.at(name)->watches.get());
       if (from.autodefined) to.rules.set_builtin(generation_.builtin.get());
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
       auto& routing = routings[{to.rules, to.default_upstream}];
@@ -181,13 +181,13 @@ Result<void> build_rules(Generation& generation, const dns::HashKey& key, Regist
   for (const conf::RuleSet& source : config.rule_sets) {
     auto built =
         std::make_shared<conf::BuiltRuleSet>(conf::build_rule_set(config, source, key, resolver, errors));
-    if (built->set != nullptr) generation.rules += built->set->size();
+    if (built->set != nullptr) generation.rules += built->rules();
     generation.rule_sets.push_back(std::move(built));
   }
   if (!errors.empty()) return Failure(conf::to_text(errors));
   std::uint64_t octets = 0;
   for (const auto& set : generation.rule_sets)
-    octets += set->set->memory_octets();
+    octets += set->memory_octets();
   // Old and new are held at once while a reload is under way.
   if (octets * 2 > config.dataplane.rules_memory) {
     return Failure("the rules take " + std::to_string(octets >> 20) +
@@ -207,23 +207,27 @@ std::uint64_t hash_octets(std::span<const std::uint8_t> octets, std::uint64_t ha
 }
 
 // A rule's identity (set, name, what it covers) and what it says, as hashes.
+void hash_rules(const rules::RuleSet& set, std::uint64_t set_hash, RuleHashes& hashes) {
+  for (const rules::RuleIndex i : set.rules()) {
+    const rules::Rule& rule = set.rule(i);
+    const std::uint64_t who = hash_octets(set.name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
+    std::uint64_t what = static_cast<std::uint64_t>(rule.action);
+    if (rule.action == rules::Action::kForward) what ^= std::uint64_t{rule.argument} << 8;
+    if (rule.action == rules::Action::kAnswer) {
+      for (const auto& group : set.answer(rule.argument).groups)
+        what = hash_octets(group.wire, what);
+    }
+    hashes[who] = what;
+  }
+}
+
 RuleHashes hash_rules(const Generation& generation) {
   RuleHashes hashes;
   hashes.reserve(generation.rules);
   for (const auto& built : generation.rule_sets) {
     const std::uint64_t set_hash = std::hash<std::string>{}(built->name);
-    for (const rules::RuleIndex i : built->set->rules()) {
-      const rules::Rule& rule = built->set->rule(i);
-      const std::uint64_t who =
-          hash_octets(built->set->name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
-      std::uint64_t what = static_cast<std::uint64_t>(rule.action);
-      if (rule.action == rules::Action::kForward) what ^= std::uint64_t{rule.argument} << 8;
-      if (rule.action == rules::Action::kAnswer) {
-        for (const auto& group : built->set->answer(rule.argument).groups)
-          what = hash_octets(group.wire, what);
-      }
-      hashes[who] = what;
-    }
+    hash_rules(*built->set, set_hash, hashes);
+    if (built->watches != nullptr) hash_rules(*built->watches, ~set_hash, hashes);
   }
   return hashes;
 }
@@ -232,7 +236,7 @@ RuleHashes hash_rules(const Generation& generation) {
 
 const conf::BuiltRuleSet* Generation::find_set(const rules::RuleSet* set) const {
   for (const auto& built : rule_sets) {
-    if (built->set.get() == set) return built.get();
+    if (built->set.get() == set || (set != nullptr && built->watches.get() == set)) return built.get();
   }
   return nullptr;
 }
