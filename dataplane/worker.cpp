@@ -158,8 +158,7 @@ bool Worker::turn(Now now) {
   clock_.begin_turn();
   const std::uint64_t sent = context_.stats[Counter::frames_sent];
   context_.now = now;
-  context_.view = shared_.view.load(std::memory_order_acquire);
-  context_.snapshot = context_.view->snapshot.get();
+  context_.look_at(shared_.view.load(std::memory_order_acquire));
   // Deadlines first: the wheel must stand at the present before anything is hung on it.
   const bool tick = now.us - wheel_turned_us_ >= kWheelUs;
   if (tick) {

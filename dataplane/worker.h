@@ -42,6 +42,10 @@ class Worker {
   void publish_stats();
   /// By any thread; kMaxTargets entries.
   const TargetStats* targets() const { return context_.targets.get(); }
+  /// By any thread; kMaxFigures entries.
+  const Figure* figures() const { return context_.figures.get(); }
+  /// To be drained by the control plane.
+  SampleRing& samples() { return *context_.samples; }
   const Rings& rings() const { return context_.rings; }
   unsigned number() const { return context_.worker; }
   Context& context() { return context_; }

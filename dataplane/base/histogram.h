@@ -26,8 +26,9 @@ struct Histogram {
       bucket += v > bound ? 1 : 0;  // without a branch, several at once: no latency is like the one before
     return bucket;
   }
-  void add(std::uint64_t value) {
-    ++buckets[bucket_of(value)];
+  void add(std::uint64_t value) { add(value, bucket_of(value)); }
+  void add(std::uint64_t value, std::size_t bucket) {
+    ++buckets[bucket];
     sum += value;
   }
   std::uint64_t count() const {

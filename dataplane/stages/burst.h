@@ -22,6 +22,7 @@ struct alignas(kCacheLine) Query {
   std::uint16_t room;  ///< octets writable at `wire`
   std::uint16_t endpoint;
   std::uint8_t port;  ///< UDP: index of the port it came from
+  bool sampled;       ///< drawn to tell the control plane of its rule (RuleSampler), once it is matched
   state::Transport transport;
   std::uint32_t network;
   state::Cache::Place place;  ///< where its answer may be cached

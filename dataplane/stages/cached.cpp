@@ -68,6 +68,7 @@ Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
 void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
   static constexpr Counter kCounted[] = {Counter::answered_cache, Counter::answered_rule,
                                          Counter::answered_zone};
+  bump(context.figure(hit.figure).hits[figure_rcode(hit.flags & dns::kRcodeMask)]);
   const Tail tail = write_hit(context, q, hit);
   send_answer(context, q, q.question.end + tail.length, tail.sum, kCounted[static_cast<unsigned>(hit.maker)]);
 }
@@ -99,8 +100,13 @@ void answer_routed(Context& context, Burst& burst) {
     q.place = context.cache.prefetch_entry(q.key.hash);
   }
   const std::uint32_t now = context.now.seconds();
-  answer(context, burst, [&context, now](const Query& q, state::CacheHit& hit) {
-    return context.cache.find_routed(q.key, q.place, now, hit);
+  answer(context, burst, [&context, now](Query& q, state::CacheHit& hit) {
+    if (!context.cache.find_routed(q.key, q.place, now, hit)) return false;
+    if (hit.figure != 0) [[likely]]
+      return true;
+    // One that is drawn is matched, so that its rule is known, and finds its answer after that.
+    q.sampled = context.sampler.due();
+    return !q.sampled;
   });
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/base/figures.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/random.h"
 #include "dataplane/base/stats.h"
@@ -53,6 +54,29 @@ struct WorkerPort {
   TransmitQueue transmit;
 };
 
+/// Draws the queries that the control plane is told of, to find busy rules without figures.
+class RuleSampler {
+ public:
+  void set_active(bool active) {
+    if (!active) {
+      left_ = kNever;
+    } else if (left_ > kMostApart) {
+      left_ = kMostApart;
+    }
+  }
+  /// Once for each query that went to no rule with figures: is it one?
+  bool due() { return --left_ == 0; }
+  /// After one was due: one in kApart queries on average, at distances that no pattern of queries follows.
+  void rearm(Random& random) { left_ = 1 + random.below(kMostApart); }
+
+  static constexpr std::uint32_t kMostApart = 127;
+  static constexpr std::uint32_t kApart = (1 + kMostApart) / 2;
+
+ private:
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  std::uint64_t left_ = kNever;
+};
+
 struct ContextOptions {
   unsigned worker = 0;
   dns::HashKey hash_key;
@@ -86,6 +110,29 @@ struct Context {
   std::vector<rte_ring*> handovers;
   std::vector<WorkerPort> ports;
   std::unique_ptr<TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
+  std::unique_ptr<Figure[]> figures;       ///< kMaxFigures; read by the control plane
+  std::unique_ptr<SampleRing> samples;     ///< drained by the control plane
+  RuleSampler sampler;
+
+  /// Takes the view as the current one, once a turn.
+  void look_at(const state::View* current) {
+    view = current;
+    snapshot = current->snapshot.get();
+    const state::CountedRules* const counted = current->counted.get();
+    counted_rules = counted != nullptr ? &counted->table : &no_rules_;
+    routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;
+    sampler.set_active(counted != nullptr && counted->sampling);
+  }
+  state::Routing routing_of(std::uint32_t network) const {
+    return routings_ != nullptr ? routings_[network] : snapshot->networks[network].routing;
+  }
+  Figure& figure(FigureNumber number) { return figures[number]; }
+
+  const rules::FigureTable* counted_rules = &no_rules_;
+
+ private:
+  const rules::FigureTable no_rules_;
+  const state::Routing* routings_ = nullptr;  ///< by network
 };
 
 }  // namespace shunt

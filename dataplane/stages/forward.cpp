@@ -43,6 +43,7 @@ void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
   w.dnssec_ok = question.edns.dnssec_ok;
   w.ticket = q.ticket;
   w.arrived_us = now_us;
+  w.figure = q.key.figure;
   w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
   if (q.transport == Transport::kUdp) {
     w.local = q.frame.destination;
@@ -182,11 +183,13 @@ Choice choose(Context& context, const Slot& slot, const state::Upstream& upstrea
 
 // A query finds no room or no target: its client is told.
 void refuse(Context& context, Query& q, ExtendedError error) {
+  bump(context.figure(q.key.figure).answers[figure_rcode(static_cast<unsigned>(dns::Rcode::kServFail))]);
   send_error(context, q, dns::Rcode::kServFail, error);
 }
 
 bool within_limits(Context& context, Query& q) {
   if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
+    bump(context.figure(q.key.figure).dropped);
     drop_query(context, q.packet, QueryDrop::client_limit);
     return false;
   }
@@ -383,6 +386,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
   q.ticket = message.ticket;
   q.upstream = upstream;
   q.set = nullptr;
+  q.key.figure = 0;
   q.frame = {};
   Slot* slot = nullptr;
   const bool good = upstream != nullptr && message.target < upstream->targets.size() &&
@@ -425,6 +429,7 @@ void handle_timeouts(Context& context) {
         continue;
       }
       ++context.stats[Counter::timeouts];
+      bump(context.figure(context.pending.waiter(slot.waiters)->figure).timeouts);
       TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
       stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;

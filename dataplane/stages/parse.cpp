@@ -50,7 +50,8 @@ void make_key(const Context& context, Query& q) {
   q.key.name_length = name.length;
   q.key.type = q.question.type;
   q.key.flags = state::cache_flags(q.question);
-  q.key.routing = context.snapshot->networks[q.network].routing;
+  q.key.routing = context.routing_of(q.network);
+  q.sampled = false;
   q.key.hash = state::cache_hash(dns::hash_name(context.hash_key, name.wire.data(), name.length), q.key.type,
                                  q.key.flags);
 }

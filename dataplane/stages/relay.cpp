@@ -177,6 +177,7 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
       packet = rte_pktmbuf_alloc(context.pool);
       if (packet == nullptr) {
         if (w.transport != state::Transport::kAsk) ++context.stats.query_drops[QueryDrop::no_buffer];
+        bump(context.figure(w.figure).dropped);
         continue;
       }
       wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
@@ -185,7 +186,7 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
     const Finished finished = finish_for(s, slot, w, wire, room_at(packet, wire));
     if ((load_be16(wire + dns::kFlagsOffset) & dns::kTc) != 0 && !truncated)
       ++context.stats[Counter::truncated];
-    note_wait(context, w, counted);
+    note_wait(context, w, counted, s.flags & dns::kRcodeMask);
     send_to_waiter(context, w, packet, wire, finished.length, finished.sum, counted,
                    truncated ? truncated_by : nullptr);
   }
@@ -206,8 +207,10 @@ void store(Context& context, const Slot& slot, std::span<const std::uint8_t> mes
     seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
   }
   if (seconds == 0) return;
-  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,     slot.routing,
-                            slot.type,        slot.flags, slot.name_length};
+  // The first waiter's routing led here, and through its rule.
+  const FigureNumber figure = context.pending.waiter(slot.waiters)->figure;
+  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,      slot.routing,
+                            slot.type,        slot.flags, slot.name_length, figure};
   if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
@@ -298,6 +301,7 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
     for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
       if (context.pending.waiter(i)->transport != state::Transport::kAsk) {
         ++context.stats.query_drops[QueryDrop::no_buffer];
+        bump(context.figure(context.pending.waiter(i)->figure).dropped);
       }
     }
     return close(context, slot);

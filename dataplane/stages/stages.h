@@ -122,10 +122,15 @@ void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter cou
 /// Gives all queued frames to the drivers. What a driver doesn't take is dropped and counted.
 void flush(Context& context);
 
-/// Counts how long a waiter waited for the answer that is made for it now.
-inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted) {
+/// Counts the answer that is made for a waiter now, and how long it waited: in all, and for its rule.
+inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted, unsigned rcode) {
   if (waiter.transport == state::Transport::kAsk) return;  // no query
-  context.stats.note_wait(counted, context.now.us - waiter.arrived_us);
+  const std::uint64_t us = context.now.us - waiter.arrived_us;
+  Figure& figure = context.figure(waiter.figure);
+  bump(figure.answers[figure_rcode(rcode)]);
+  const std::size_t bucket = Durations::bucket_of(us);
+  context.stats.note_wait(counted, us, bucket);
+  if (Stats::is_wait(counted, us)) figure.note_wait(bucket, us);
 }
 
 /// Gives up a query that was counted: frees its packet.

@@ -42,6 +42,7 @@ void watch(Context& context, Burst& burst, const rules::Association& rules, cons
     if (!watches[i].found()) continue;
     Query& q = burst.query[i];
     ++context.stats[Counter::watched];
+    bump(context.figure(context.counted_rules->find(rules.watches_of(watches[i]), watches[i].rule)).watched);
     report(context, q, watches[i]);
     // An answer that is stored without a routing is found after a match only.
     q.key.routing = state::kNoRouting;

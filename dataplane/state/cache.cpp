@@ -65,10 +65,11 @@ void fill(CacheHit& hit, CacheEntry& entry, std::uint32_t now) {
   hit.body = entry.body();
   hit.body_length = entry.body_length;
   hit.flags = entry.flags;
-  hit.maker = entry.maker;
+  hit.maker = entry.maker();
+  hit.figure = entry.figure();
   hit.ancount = entry.ancount;
   hit.nscount = entry.nscount;
-  hit.arcount = entry.arcount;
+  hit.arcount = entry.arcount();
   hit.ttl_offset = entry.ttl_offsets();
   hit.ttl_count = entry.ttl_count;
   hit.ttl_weight = entry.ttl_weight;
@@ -325,8 +326,12 @@ bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = state_->at(place);
   if (!entry.fresh(now)) return false;
-  if (entry.routing != key.routing && key.routing != kNoRouting) entry.routing = key.routing;
+  if (entry.routing != key.routing && key.routing != kNoRouting) {
+    entry.routing = key.routing;
+    entry.set_made(entry.maker(), key.figure);
+  }
   fill(hit, entry, now);
+  hit.figure = key.figure;
   return true;
 }
 
@@ -362,10 +367,10 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   if (lifetime == 0) return false;
 
   CacheEntry& entry = s.create(key, units, now, lifetime);
+  entry.set_made(Maker::kUpstream, key.figure);
   entry.flags = reply.header.flags & kKeptFlags;
   entry.ancount = static_cast<std::uint8_t>(reply.header.ancount);
   entry.nscount = static_cast<std::uint8_t>(reply.header.nscount);
-  entry.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
   entry.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
   std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
@@ -385,7 +390,7 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   const std::uint16_t units = units_for(key.name_length, 0, answer.body.size());
   if (units > state_->small.capacity() / 4) return false;
   CacheEntry& entry = state_->create(key, units, now, seconds);
-  entry.maker = answer.maker;
+  entry.set_made(answer.maker, key.figure);
   entry.flags = answer.flags & kKeptFlags;
   entry.ancount = static_cast<std::uint8_t>(answer.ancount);
   entry.nscount = static_cast<std::uint8_t>(answer.nscount);

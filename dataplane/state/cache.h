@@ -20,6 +20,7 @@
 #include <memory>
 #include <span>
 
+#include "dataplane/base/figures.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/dns/query.h"
@@ -46,6 +47,7 @@ struct CacheKey {
   std::uint16_t type = 0;
   std::uint8_t flags = 0;  ///< from cache_flags()
   std::uint8_t name_length = 0;
+  FigureNumber figure = 0;  ///< of the rule that the routing leads to; not part of the key
 };
 
 /// RD, CD and DO: what else an answer depends on.
@@ -85,6 +87,7 @@ struct CacheHit {
   std::uint16_t body_length = 0;
   std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE
   Maker maker = Maker::kUpstream;
+  FigureNumber figure = 0;                              ///< of the rule that led here
   std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
   const std::uint16_t* ttl_offset = nullptr;            ///< of each TTL, from body's first octet
   std::uint16_t ttl_count = 0;

@@ -38,12 +38,13 @@ struct CacheEntry {
   std::uint32_t inserted;
   std::uint32_t lifetime;
   // The answer; see CacheHit. It has kMaxTtls records at most, so that each count fits an octet.
+  // Each of its records has a TTL in the list, so the additional ones need no count; a made answer has none.
   std::uint16_t flags;
   std::uint16_t body_length;
   std::uint16_t body_sum;
   std::uint16_t ttl_weight;
-  std::uint8_t ancount, nscount, arcount;
-  Maker maker;
+  std::uint8_t ancount, nscount;
+  std::uint16_t made;  ///< the Maker in 4 bits, and in 12 the figure of the rule that `routing` led through
 
   static std::size_t octets_for(std::size_t name, std::size_t ttls, std::size_t body) {
     return sizeof(CacheEntry) + even(name) + 2 * ttls + body;
@@ -51,6 +52,15 @@ struct CacheEntry {
   std::uint8_t* name() { return reinterpret_cast<std::uint8_t*>(this + 1); }
   std::uint16_t* ttl_offsets() { return reinterpret_cast<std::uint16_t*>(name() + even(name_length)); }
   std::uint8_t* body() { return reinterpret_cast<std::uint8_t*>(ttl_offsets() + ttl_count); }
+
+  Maker maker() const { return static_cast<Maker>(made & 15); }
+  FigureNumber figure() const { return static_cast<FigureNumber>(made >> 4); }
+  void set_made(Maker maker, FigureNumber figure) {
+    made = static_cast<std::uint16_t>(figure << 4 | static_cast<unsigned>(maker));
+  }
+  std::uint8_t arcount() const {
+    return ttl_count == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(ttl_count - ancount - nscount);
+  }
 
   bool live() const { return (state & (kDead | kPadding)) == 0; }
   bool hit() const { return (state & kHit) != 0; }

@@ -57,6 +57,7 @@ struct Waiter {
   bool dnssec_ok;
   std::uint64_t ticket;  ///< kStream, kAsk
   std::uint64_t arrived_us;
+  FigureNumber figure;  ///< of the rule that the query went to
   /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
   std::array<std::uint64_t, 4> upper;
 };

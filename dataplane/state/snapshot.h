@@ -19,6 +19,7 @@
 #include "dataplane/net/local_addresses.h"
 #include "dataplane/net/prefixes.h"
 #include "dataplane/rules/association.h"
+#include "dataplane/rules/figure_table.h"
 #include "dataplane/state/cache.h"
 
 namespace shunt::state {
@@ -95,11 +96,24 @@ struct Snapshot {
   }
 };
 
+/// Which rules have figures of their own. Changes more often than the snapshot: where there are more rules
+/// than figures, the busiest get them.
+struct CountedRules {
+  std::uint64_t generation = 0;  ///< of the snapshot that this belongs to
+  std::uint32_t epoch = 0;       ///< another one in each
+  bool sampling = false;         ///< workers are to tell of rules without figures
+  rules::FigureTable table;
+  /// By network, instead of Network::routing where not empty: a cached answer remembers the figure with the
+  /// routing, so numbers may change hands only as routings do.
+  std::vector<Routing> routings;
+};
+
 /// What workers see at a time.
 struct View {
-  std::shared_ptr<const Snapshot> snapshot;  ///< owns; workers use the raw reference only
-  std::vector<net::Adjacency> adjacencies;   ///< by path
-  bool draining = false;                     ///< take no new queries
+  std::shared_ptr<const Snapshot> snapshot;     ///< owns; workers use the raw reference only
+  std::vector<net::Adjacency> adjacencies;      ///< by path
+  bool draining = false;                        ///< take no new queries
+  std::shared_ptr<const CountedRules> counted;  ///< null: none are counted
 };
 
 /// The one pointer that changes.
