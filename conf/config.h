@@ -118,6 +118,7 @@ struct Config {
   std::string mirror_namespace = "shunt";                  // [mirror] namespace; "": the host's own
   Limits limits;
   std::optional<std::pair<IpAddress, std::uint16_t>> metrics;  // [metrics] listen
+  std::uint32_t rule_figures = 1000;                           // [metrics] rules
   std::string log_level = "info";                              // [log] level
   std::vector<Port> ports;
   std::vector<Inbound> inbounds;

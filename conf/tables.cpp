@@ -205,6 +205,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
     std::pair<IpAddress, std::uint16_t> listen;
     t.value<std::pair<IpAddress, std::uint16_t>>({"listen", "\"127.0.0.1:9153\""}, listen, parse_listen);
     if (listen.second != 0) config.metrics = listen;
+    t.integer({"rules", "1000"}, config.rule_figures, 0, kMaxCountedRules);
   });
   root.single("log", [&](Reader& t) { read_log(t, config.log_level); });
 

@@ -144,6 +144,13 @@ json Control::cache_stats() const {
           {"hit_ratio", lookups == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(lookups)}};
 }
 
+json Control::rules() const {
+  return {{"rules", rules_rows(rule_figures_->metrics())},
+          {"all", rule_figures_->all()},
+          {"limit", generation_->config.rule_figures},
+          {"configured", generation_->rules}};
+}
+
 void Control::flush_cache(const json& request) {
   const std::string text = text_of(request, "name", "");
   std::vector<std::uint8_t> wire;
@@ -201,6 +208,7 @@ MetricsSnapshot Control::metrics() const {
   m.host_in_flight = resolver_->in_flight();
   m.host_latency = resolver_->latency();
   m.control = socket_->counters();
+  m.rules = rule_figures_->metrics();
   return m;
 }
 
@@ -211,10 +219,11 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "cache stats") return cache_stats();
   if (command == "stats") return stats_result(metrics());
   if (command == "metrics") return {{"text", prometheus_text(metrics())}};
+  if (command == "rules") return rules();
   if (command == "health") return health();
-  throw std::runtime_error(
-      "unknown command \"" + command +
-      "\": there are status, reload, explain, upstreams, cache stats, cache flush, stats, metrics, health");
+  throw std::runtime_error("unknown command \"" + command +
+                           "\": there are status, reload, explain, upstreams, cache stats, cache flush, "
+                           "stats, rules, metrics, health");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {

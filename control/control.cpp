@@ -14,6 +14,9 @@ using namespace std::chrono_literals;
 constexpr std::chrono::microseconds kShortNap = 50us, kLongNap = 500us, kLongestNap = 2ms;
 constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2000;
 
+// For workers to take new figures. Nobody waits for it.
+constexpr std::uint32_t kFiguresDeadlineMs = 2000;
+
 dns::HashKey draw_key(Random& random) {
   return {random.next64(), random.next64()};
 }
@@ -80,6 +83,7 @@ Result<void> Control::start() {
   misses_.emplace(*crossing_, *resolver_, workers_->health());
   health_.emplace(*workers_, *crossing_, *resolver_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
+  rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
   Adjacencies adjacencies = adjacencies_of(**generation);
   path_states_ = adjacencies.states;
   adopt(*generation);
@@ -121,6 +125,7 @@ void Control::adopt(std::shared_ptr<const Generation> generation) {
   misses_->set_generation(generation_);
   health_->set_generation(generation_);
   watch_log_.set_generation(generation_, std::chrono::steady_clock::now());
+  workers_->set_counted(rule_figures_->set_generation(generation_, std::chrono::steady_clock::now()));
 }
 
 void Control::wait_for_signal() {
@@ -156,6 +161,7 @@ void Control::begin_stop() {
 void Control::housekeeping() {
   health_->tick();
   watch_log_.tick(std::chrono::steady_clock::now());
+  count_rules();
   if (++ticks_ % 5 == 0) {
     sample_rates();
     mirrors_->follow_links(workers_->ports());
@@ -164,6 +170,23 @@ void Control::housekeeping() {
   tick_.async_wait([this](std::error_code error) {
     if (!error) housekeeping();
   });
+}
+
+// Hears which rules without figures are busy; where numbers change hands, the workers get new routings with
+// them.
+void Control::count_rules() {
+  std::uint64_t offered = 0;
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    SampleRing& samples = workers_->worker(i).samples();
+    samples.drain([this](const RuleSample& sample) { rule_figures_->take(sample); });
+    offered += samples.offered();
+  }
+  if (stopping_ || reloading_) return;  // the registry is the builder's then
+  auto counted = rule_figures_->tick(std::chrono::steady_clock::now(), offered,
+                                     [this] { return registry_.next_routing(); });
+  if (counted == nullptr) return;
+  workers_->set_counted(std::move(counted));
+  workers_->publish(generation_->snapshot, workers_->view().adjacencies, false, kFiguresDeadlineMs, nullptr);
 }
 
 unsigned Control::turn() {

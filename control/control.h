@@ -21,6 +21,7 @@
 #include "control/miss.h"
 #include "control/net/routes.h"
 #include "control/registry.h"
+#include "control/rule_figures.h"
 #include "control/socket.h"
 #include "control/tcp_server.h"
 #include "control/watch_log.h"
@@ -46,6 +47,7 @@ class Control {
   void wait_for_signal();
   void begin_stop();
   void housekeeping();
+  void count_rules();
   unsigned turn();
   std::vector<std::uint64_t> loops() const;
   bool drained() const;
@@ -75,6 +77,7 @@ class Control {
   nlohmann::json status() const;
   nlohmann::json upstreams() const;
   nlohmann::json cache_stats() const;
+  nlohmann::json rules() const;
   void flush_cache(const nlohmann::json& request);
   nlohmann::json health() const;
   nlohmann::json explain_query(const nlohmann::json& request) const;
@@ -104,6 +107,7 @@ class Control {
   std::optional<HostResolver> resolver_;
   std::optional<Misses> misses_;
   std::optional<Health> health_;
+  std::optional<RuleFigures> rule_figures_;
   WatchLog watch_log_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;

@@ -256,6 +256,7 @@ Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, s
   auto snapshot = SnapshotMaker(*generation, number, registry).make();
   if (!snapshot) return Failure(snapshot.error());
   generation->snapshot = *snapshot;
+  generation->countable = list_countable(*generation);
   return std::shared_ptr<const Generation>(std::move(generation));
 }
 

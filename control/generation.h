@@ -9,6 +9,7 @@
 #include "conf/config.h"
 #include "conf/load.h"
 #include "conf/rule_lines.h"
+#include "control/countable_rules.h"
 #include "control/net/routes.h"
 #include "control/registry.h"
 #include "control/tcp_server.h"
@@ -27,6 +28,7 @@ struct Generation {
   std::vector<TcpEndpoint> tcp_endpoints;
   std::vector<RouteRequest> routes;  ///< parallel to snapshot->paths
   std::uint64_t rules = 0;           ///< in all sets
+  CountableRules countable;
 
   std::uint64_t number() const { return snapshot->generation; }
   /// Where a rule set of the snapshot came from; null for the built-in one.

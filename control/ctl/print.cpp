@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -184,6 +187,50 @@ std::string cache_text(const Json& result) {
                cell(worker, "misses"), cell(worker, "insertions"), cell(worker, "evictions")});
   }
   return table.text() + fmt::format("hit ratio: {}\n", share(child(result, "hit_ratio")));
+}
+
+std::string rules_text(const Json& result, const std::string& sort, std::size_t count) {
+  static const std::map<std::string, std::string, std::less<>> kKeys{{"queries", "queries"},
+                                                                     {"hits", "cache_hits"},
+                                                                     {"dropped", "dropped"},
+                                                                     {"timeouts", "timeouts"},
+                                                                     {"p99", "p99_ms"}};
+  const auto number = [](const Json& row, std::string_view key) {
+    const Json& value = child(row, key);
+    return value.is_number() ? value.get<double>() : -1.0;
+  };
+  std::vector<const Json*> rows;
+  for (const Json& row : child(result, "rules"))
+    rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [&](const Json* a, const Json* b) {
+    if (const auto key = kKeys.find(sort); key != kKeys.end())
+      return number(*a, key->second) > number(*b, key->second);
+    return cell(*a, "rule") < cell(*b, "rule");
+  });
+  Table table({"RULE", "SET", ">QUERIES", ">HITS", ">NOERROR", ">NXDOMAIN", ">SERVFAIL", ">REFUSED", ">OTHER",
+               ">DROPPED", ">TIMEOUTS", ">P50", ">P99"});
+  const auto ms = [](const Json& value) {
+    return value.is_number() ? fmt::format("{} ms", value.get<double>()) : "-";
+  };
+  for (std::size_t i = 0; i < std::min(count, rows.size()); ++i) {
+    const Json& row = *rows[i];
+    const Json& answers = child(row, "answers");
+    const double queries = number(row, "queries");
+    const std::string hits =
+        queries > 0 ? fmt::format("{:.1f} %", 100 * number(row, "cache_hits") / queries) : "-";
+    table.add({cell(row, "rule"), cell(row, "set"), cell(row, "queries"), hits, cell(answers, "noerror"),
+               cell(answers, "nxdomain"), cell(answers, "servfail"), cell(answers, "refused"),
+               cell(answers, "other"), cell(row, "dropped"), cell(row, "timeouts"), ms(child(row, "p50_ms")),
+               ms(child(row, "p99_ms"))});
+  }
+  std::string out = table.text();
+  if (rows.size() > count) out += fmt::format("and {} more\n", rows.size() - count);
+  const Json& all = child(result, "all");
+  if (all.is_boolean() && !all.get<bool>()) {
+    out += fmt::format("counted: {} of {} rules, those with an id= and the busiest; [metrics] rules = {}\n",
+                       rows.size(), cell(result, "configured"), cell(result, "limit"));
+  }
+  return out;
 }
 
 std::string stats_text(const Json& result) {

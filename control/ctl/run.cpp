@@ -28,6 +28,8 @@ struct Arguments {
   bool json = false;
   bool dry_run = false;
   std::string name, type = "A", client, endpoint, config, file;
+  std::string sort = "queries";
+  std::size_t count = 50;
 };
 
 /// Where one run's output goes.
@@ -121,6 +123,11 @@ int health(const Arguments& arguments, const Terminal& terminal) {
   return healthy ? kDone : kFailed;
 }
 
+int rules(const Arguments& arguments, const Terminal& terminal) {
+  return ask(arguments, terminal, {{"command", "rules"}},
+             [&](const Json& result) { return rules_text(result, arguments.sort, arguments.count); });
+}
+
 nlohmann::json to_json(const std::vector<conf::Diagnostic>& diagnostics) {
   nlohmann::json out = nlohmann::json::array();
   for (const conf::Diagnostic& d : diagnostics) {
@@ -176,6 +183,11 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
       ->add_flag("--dry-run", arguments.dry_run, "check it and say what would change");
   command(app, "upstreams", "the state of each upstream's targets", plain("upstreams", upstreams_text));
   command(app, "stats", "all counters as a table", plain("stats", stats_text));
+  CLI::App* figures = command(app, "rules", "figures of single rules: the busiest first", rules);
+  figures->add_option("--sort", arguments.sort, "what comes first")
+      ->check(CLI::IsMember({"queries", "hits", "dropped", "timeouts", "p99", "name"}))
+      ->capture_default_str();
+  figures->add_option("--count", arguments.count, "how many are shown")->capture_default_str();
   command(app, "metrics", "all counters as Prometheus text",
           plain("metrics", [](const Json& result) { return result.value("text", std::string()); }));
   command(app, "health", "exit code 0 while the gateway can answer, 1 with the reason when it can't", health);

@@ -13,6 +13,7 @@
 #include "dataplane/base/figures.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/random.h"
+#include "dataplane/base/sampling.h"
 #include "dataplane/base/stats.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/handoff.h"
@@ -52,29 +53,6 @@ struct WorkerPort {
   bool has_mirror = false;
   std::uint16_t mtu = 1500;
   TransmitQueue transmit;
-};
-
-/// Draws the queries that the control plane is told of, to find busy rules without figures.
-class RuleSampler {
- public:
-  void set_active(bool active) {
-    if (!active) {
-      left_ = kNever;
-    } else if (left_ > kMostApart) {
-      left_ = kMostApart;
-    }
-  }
-  /// Once for each query that went to no rule with figures: is it one?
-  bool due() { return --left_ == 0; }
-  /// After one was due: one in kApart queries on average, at distances that no pattern of queries follows.
-  void rearm(Random& random) { left_ = 1 + random.below(kMostApart); }
-
-  static constexpr std::uint32_t kMostApart = 127;
-  static constexpr std::uint32_t kApart = (1 + kMostApart) / 2;
-
- private:
-  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
-  std::uint64_t left_ = kNever;
 };
 
 struct ContextOptions {

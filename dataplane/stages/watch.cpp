@@ -8,6 +8,16 @@
 namespace shunt {
 namespace {
 
+// Like match.cpp's find_figure(), for the watch.
+void count(Context& context, const rules::RuleSet* set, rules::RuleIndex rule) {
+  ++context.stats[Counter::watched];
+  const FigureNumber figure = context.counted_rules->find(set, rule);
+  bump(context.figure(figure).watched);
+  if (figure != 0 || !context.sampler.due()) return;
+  context.sampler.rearm(context.random);
+  context.samples->push({set, rule, context.view->counted->epoch});
+}
+
 // For the log, where there is room: a watch must not cost anybody an answer.
 void report(Context& context, const Query& q, const rules::Match& watch) {
   rte_mbuf* const packet =
@@ -41,8 +51,7 @@ void watch(Context& context, Burst& burst, const rules::Association& rules, cons
   for (unsigned i = 0; i < burst.queries; ++i) {
     if (!watches[i].found()) continue;
     Query& q = burst.query[i];
-    ++context.stats[Counter::watched];
-    bump(context.figure(context.counted_rules->find(rules.watches_of(watches[i]), watches[i].rule)).watched);
+    count(context, rules.watches_of(watches[i]), watches[i].rule);
     report(context, q, watches[i]);
     // An answer that is stored without a routing is found after a match only.
     q.key.routing = state::kNoRouting;
