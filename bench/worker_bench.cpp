@@ -340,7 +340,7 @@ class World {
     const std::uint8_t flags = 1;  // RD
     const std::uint64_t hash =
         state::cache_hash(dns::hash_name(key_, name.wire.data(), name.length), 1, flags);
-    cache.insert({name.wire.data(), hash, 1, 1, 1, flags, name.length}, message, reply, 0, 3600, 86400,
+    cache.insert({name.wire.data(), hash, 1, 1, 1, flags, name.length, 1}, message, reply, 0, 3600, 86400,
                  false);
   }
 
