@@ -34,7 +34,7 @@ struct DeadLine {
 
 class Search {
  public:
-  Search(const Checking& c, const std::vector<BuiltRuleSet>& built)
+  Search(const Checking& c, const BuiltRuleSets& built)
       : c_(c), built_(built), networks_of_(built.size()), dead_(built.size()) {
     std::unordered_map<std::string_view, std::uint32_t> numbers;
     for (const RuleSet& set : c.config.rule_sets)
@@ -52,7 +52,7 @@ class Search {
   void run() {
     std::unordered_map<std::string_view, std::vector<Place>> names;
     for (std::uint32_t s = 0; s < built_.size(); ++s)
-      for (const RuleIndex r : built_[s].set->rules())
+      for (const RuleIndex r : built_[s]->set->rules())
         names[name_of({s, r})].push_back({s, r});
     for (const auto& [name, places] : names)
       if (places.size() > 1) judge(places);
@@ -61,9 +61,9 @@ class Search {
   }
 
  private:
-  const Rule& rule(Place p) const { return built_[p.set].set->rule(p.rule); }
+  const Rule& rule(Place p) const { return built_[p.set]->set->rule(p.rule); }
   std::string_view name_of(Place p) const {
-    const auto wire = built_[p.set].set->name(p.rule);
+    const auto wire = built_[p.set]->set->name(p.rule);
     return {reinterpret_cast<const char*>(wire.data()), wire.size()};
   }
 
@@ -112,7 +112,7 @@ class Search {
   void warn(std::uint32_t s) const {
     if (dead_[s].empty()) return;
     std::unordered_map<std::uint32_t, std::uint32_t> rules_of;
-    for (const RuleIndex r : built_[s].set->rules())
+    for (const RuleIndex r : built_[s]->set->rules())
       ++rules_of[rule({s, r}).line];
     std::vector<Diagnostic> warnings;
     for (const auto& [line, dead] : dead_[s])
@@ -122,11 +122,11 @@ class Search {
 
   Diagnostic describe(std::uint32_t s, std::uint32_t line, const DeadLine& dead) const {
     const RuleSet& source = c_.config.rule_sets[s];
-    const bool in_list = line < built_[s].list_lines;
-    const Position where = in_list ? source.list_positions[line] : Position{line - built_[s].list_lines, 1};
+    const bool in_list = line < built_[s]->list_lines;
+    const Position where = in_list ? source.list_positions[line] : Position{line - built_[s]->list_lines, 1};
     const auto placed = [this](Place p) {
       return fmt::format("{} ({})", text(p),
-                         built_[p.set].describe_line(c_.config, c_.config.rule_sets[p.set], rule(p).line));
+                         built_[p.set]->describe_line(c_.config, c_.config.rule_sets[p.set], rule(p).line));
     };
     const std::string winners = dead.winner.second ? fmt::format("{} and {} come", placed(dead.winner.first),
                                                                  placed(*dead.winner.second))
@@ -140,12 +140,12 @@ class Search {
 
   /// The rule as it would be written, in quotes.
   std::string text(Place p) const {
-    return in_quotes(rule_text(*built_[p.set].set, p.rule,
+    return in_quotes(rule_text(*built_[p.set]->set, p.rule,
                                [this](std::uint32_t handle) { return c_.config.upstreams[handle].name; }));
   }
 
   const Checking& c_;
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   std::vector<std::vector<std::uint32_t>> networks_;     ///< the sets of each, in order
   std::vector<std::vector<std::size_t>> networks_of_;    ///< of each set
   std::vector<std::map<std::uint32_t, DeadLine>> dead_;  ///< of each set, by line
@@ -153,10 +153,10 @@ class Search {
 
 }  // namespace
 
-void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_dead_rules(const Checking& c, const BuiltRuleSets& built) {
   std::size_t rules = 0;
-  for (const BuiltRuleSet& set : built)
-    rules += set.set->size();
+  for (const auto& set : built)
+    rules += set->set->size();
   if (rules > kMostRulesSearched) {
     c.report.warning({}, fmt::format("with {} rules, those that can never match are not looked for", rules),
                      fmt::format("they are among up to {} rules", kMostRulesSearched));

@@ -13,6 +13,6 @@ inline constexpr std::size_t kMostRulesSearched = 4'000'000;
 
 /// Warns of each line none of whose rules can ever match, unless the winner does the same. `built` has the
 /// sets of config.rule_sets, in that order. Slow: for `check`, not for a reload.
-void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built);
+void check_dead_rules(const Checking& c, const BuiltRuleSets& built);
 
 }  // namespace shunt::conf

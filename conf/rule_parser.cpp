@@ -172,6 +172,7 @@ std::optional<LineError> RuleParser::parse_forward(std::size_t first, ParsedActi
     }
     last_upstream_ = token.text;
     last_handle_ = *handle;
+    used_upstreams_.insert(*name);
   }
   into.upstream = last_handle_;
   return expect_end(first + 1);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,8 @@ class RuleParser {
 
   /// The id= of the line that was added last; empty where it had none.
   const std::string& id() const { return id_; }
+  /// The upstreams that its lines named.
+  const std::set<std::string, std::less<>>& used_upstreams() const { return used_upstreams_; }
 
  private:
   using Error = std::optional<LineError>;
@@ -87,6 +90,7 @@ class RuleParser {
   // The upstream that was named last: neighbouring lines name the same.
   std::string last_upstream_;
   std::uint32_t last_handle_ = 0;
+  std::set<std::string, std::less<>> used_upstreams_;
 };
 
 }  // namespace shunt::conf

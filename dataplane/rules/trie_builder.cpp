@@ -11,7 +11,7 @@ constexpr std::size_t kFirstSlots = 64;
 /// Wide compares read up to 31 octets behind the last name.
 constexpr std::size_t kPaddingUnits = 2;
 /// About what a rule takes of them: for making room.
-constexpr std::size_t kUnitsPerRule = 3;
+constexpr std::size_t kUnitsPerRule = 3, kSlotsPerRule = 2;
 /// Owner, type, class, TTL and RDLENGTH in front of an answer's RDATA.
 constexpr std::size_t kRecordHeader = 12;
 /// What an answer of one record takes beside the record, about: vectors, and its entry among the single ones.
@@ -64,8 +64,12 @@ void RuleSetBuilder::start() {
 void RuleSetBuilder::reserve(std::size_t rules) {
   rules = std::min(rules, kMaxReserved);
   set_->units_.reserve(rules * kUnitsPerRule);
-  const std::size_t slots = rules + rules / 2;
+  const std::size_t slots = rules * kSlotsPerRule;
   if (slots > slots_.size()) grow(slots);
+}
+
+std::uint64_t RuleSetBuilder::octets_for(std::size_t rules) {
+  return rules * (kUnitsPerRule * sizeof(RuleSet::Unit) + kSlotsPerRule * sizeof(Slot));
 }
 
 std::size_t RuleSetBuilder::home(std::uint64_t hash) const {
@@ -264,6 +268,7 @@ std::unique_ptr<const RuleSet> RuleSetBuilder::build() {
   set.buckets_.append_zeros(buckets);
   for (std::size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].node != 0) set.insert(slots_[i].hash, slots_[i].node);
+  set.rules_end_ = static_cast<RuleIndex>(set.units_.size());
   set.units_.append_zeros(kPaddingUnits);
   set.units_.shrink();
   set.several_.shrink();

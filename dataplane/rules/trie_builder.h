@@ -31,6 +31,8 @@ class RuleSetBuilder {
   explicit RuleSetBuilder(const dns::HashKey& key);
   /// Makes room for `rules` rules, so that less is moved while they come.
   void reserve(std::size_t rules);
+  /// What reserve() takes, in octets.
+  static std::uint64_t octets_for(std::size_t rules);
 
   enum class Added : std::uint8_t {
     kNew,
