@@ -98,11 +98,16 @@ class SetBuilder {
       static constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
       if (number == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
       if (line->too_long) {
+        finish_queue();
         error(in_file(number, text, {0, fmt::format("a line of more than {} octets", kMaxRuleLine), {}}));
-      } else if (auto wrong = parser_.add_line(text, built_.list_lines + number)) {
-        error(in_file(number, text, std::move(*wrong)));
       } else {
-        keep_id(built_.list_lines + number);
+        auto wrong = parser_.queue_line(text, built_.list_lines + number);
+        tell_late();
+        if (wrong) {
+          error(in_file(number, text, std::move(*wrong)));
+        } else {
+          keep_id(built_.list_lines + number);
+        }
       }
       if (number % kLinesPerMemoryCheck == 0 && builder_.memory_octets() + held_ > allowed()) {
         error(too_large(
@@ -110,9 +115,21 @@ class SetBuilder {
         return;
       }
     }
+    finish_queue();
     built_.file_stamp = file.settled_stamp();
     if (!file.error().empty())
       error(whole_set(fmt::format("can't read {} to its end: {}", in_quotes(source_.file), file.error())));
+  }
+
+  void finish_queue() {
+    parser_.flush();
+    tell_late();
+  }
+  void tell_late() {
+    if (!parser_.has_late()) [[likely]]
+      return;
+    for (RuleParser::LateError& late : parser_.take_late())
+      error(in_file(late.number - built_.list_lines, late.line, std::move(late.error)));
   }
 
   std::uint64_t allowed() const { return config_.dataplane.rules_memory; }

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dataplane/base/prefetch.h"
+
 namespace shunt::rules {
 namespace {
 
@@ -109,10 +111,21 @@ void RuleSetBuilder::grow(std::size_t slots) {
     if (old[i].node != 0) place(old[i]);
 }
 
-RuleSetBuilder::Node* RuleSetBuilder::find_node(const dns::Name& name) {
+const std::uint64_t* RuleSetBuilder::hash(const dns::Name& name) {
   dns::hash_suffixes(key_, name, hashes_.data());
+  return hashes_.data();
+}
+
+void RuleSetBuilder::prepare(const dns::Name& name, std::uint64_t* hashes) const {
+  dns::hash_suffixes(key_, name, hashes);
+  // The top labels are few: their slots are at hand.
+  for (unsigned d = name.labels; d > 1; --d)
+    prefetch(slots_.data() + home(hashes[d]));
+}
+
+RuleSetBuilder::Node* RuleSetBuilder::find_node(const dns::Name& name, const std::uint64_t* hashes) {
   if (name.labels == 0) return &set_->root_;
-  Slot* const slot = find_slot(hashes_[name.labels], name, name.labels);
+  Slot* const slot = find_slot(hashes[name.labels], name, name.labels);
   return slot == nullptr ? nullptr : &slot->node;
 }
 
@@ -121,7 +134,7 @@ RuleIndex RuleSetBuilder::rule_at(const Node* node, Cover cover) const {
 }
 
 const Rule* RuleSetBuilder::find(const dns::Name& name, Cover cover) {
-  const RuleIndex rule = rule_at(find_node(name), cover);
+  const RuleIndex rule = rule_at(find_node(name, hash(name)), cover);
   return rule == kNoRule ? nullptr : &set_->rule(rule);
 }
 
@@ -143,8 +156,8 @@ RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex ru
   return flags | index << RuleSet::kReferenceShift | RuleSet::kRuleMask;
 }
 
-RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
-                                 std::uint32_t line, Node* node) {
+RuleIndex RuleSetBuilder::append(const dns::Name& name, const std::uint64_t* hashes, Cover cover,
+                                 Action action, std::uint32_t argument, std::uint32_t line, Node* node) {
   const std::size_t at = set_->units_.size(), units = RuleSet::units_for(name.length);
   if (at + units > RuleSet::kMaxUnits) throw std::length_error("more rules than one rule set can hold");
 
@@ -165,25 +178,25 @@ RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action acti
   if (node != nullptr) {
     *node = attach(*node, cover, index);
   } else {
-    insert_path(name, attach(0, cover, index));
+    insert_path(name, hashes, attach(0, cover, index));
   }
   return index;
 }
 
-void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
+void RuleSetBuilder::insert_path(const dns::Name& name, const std::uint64_t* hashes, Node node) {
   make_room(name.labels);
   unsigned d = name.labels;
-  place({hashes_[d], node, d});
+  place({hashes[d], node, d});
   ++used_;
   // Up to the first suffix that is a node already: all above it are.
   const Node empty = (node & ~RuleSet::kRuleMask) | RuleSet::kChildren;
   while (--d > 0) {
-    Slot* const parent = find_slot(hashes_[d], name, d);
+    Slot* const parent = find_slot(hashes[d], name, d);
     if (parent != nullptr) {
       parent->node |= RuleSet::kChildren;
       break;
     }
-    place({hashes_[d], empty, d});
+    place({hashes[d], empty, d});
     ++used_;
   }
   set_->root_ |= RuleSet::kChildren;
@@ -192,13 +205,19 @@ void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
 RuleSetBuilder::Added RuleSetBuilder::add(const dns::Name& name, Cover cover, Action action,
                                           std::uint32_t argument, std::uint32_t line,
                                           std::uint32_t* other_line) {
-  Node* const node = find_node(name);
+  return add_prepared(name, hash(name), cover, action, argument, line, other_line);
+}
+
+RuleSetBuilder::Added RuleSetBuilder::add_prepared(const dns::Name& name, const std::uint64_t* hashes,
+                                                   Cover cover, Action action, std::uint32_t argument,
+                                                   std::uint32_t line, std::uint32_t* other_line) {
+  Node* const node = find_node(name, hashes);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
     if (other_line != nullptr) *other_line = set_->rule(earlier).line;
     return Added::kDuplicate;
   }
-  append(name, cover, action, argument, line, node);
+  append(name, hashes, cover, action, argument, line, node);
   return Added::kNew;
 }
 
@@ -210,7 +229,8 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
     return Added::kTooLarge;
   }
   const std::vector<std::uint8_t> record = make_record(type, ttl, rdata);
-  Node* const node = find_node(name);
+  const std::uint64_t* const hashes = hash(name);
+  Node* const node = find_node(name, hashes);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
     Rule& rule = set_->rule(earlier);
@@ -224,7 +244,7 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
     shared_.insert(next);
     answer_octets_ += 2 * record.size() + kAnswerOverhead;
   }
-  append(name, cover, Action::kAnswer, single->second, line, node);
+  append(name, hashes, cover, Action::kAnswer, single->second, line, node);
   return Added::kNew;
 }
 
