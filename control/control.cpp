@@ -1,5 +1,7 @@
 #include "control/control.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
@@ -13,6 +15,19 @@ using namespace std::chrono_literals;
 // comes after a second of quiet may wait a little longer; every waking takes time from whoever has the core.
 constexpr std::chrono::microseconds kShortNap = 50us, kLongNap = 500us, kLongestNap = 2ms;
 constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2000;
+
+// A worker never leaves its core, and must not have to share it: the calling thread keeps off the workers'
+// cores, as far as there are others.
+void leave_cores_of_workers(const conf::Dataplane& dataplane) {
+  cpu_set_t cores;
+  if (pthread_getaffinity_np(pthread_self(), sizeof cores, &cores) != 0) return;
+  for (const unsigned core : dataplane.workers) {
+    if (core < CPU_SETSIZE) CPU_CLR(core, &cores);
+  }
+  if (CPU_COUNT(&cores) == 0 && dataplane.control_core < CPU_SETSIZE) CPU_SET(dataplane.control_core, &cores);
+  if (pthread_setaffinity_np(pthread_self(), sizeof cores, &cores) != 0)
+    spdlog::warn("reloads can't be kept off the workers' cores");
+}
 
 }  // namespace
 
@@ -31,7 +46,9 @@ Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<con
       last_read_(generation_->read_as),
       random_(Random::system_seed()),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
-      tick_(io_) {}
+      tick_(io_) {
+  asio::post(builder_, [dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane); });
+}
 
 Control::~Control() {
   builder_.join();

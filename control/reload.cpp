@@ -72,6 +72,13 @@ std::string summarize(const Generation& before, const Generation& after, const C
                      changes.added, changes.removed, changes.changed, after.rules, took_ms);
 }
 
+std::uint64_t octets_of(const Generation& generation) {
+  std::uint64_t octets = 0;
+  for (const auto& set : generation.rule_sets)
+    octets += set->set->memory_octets();
+  return octets;
+}
+
 }  // namespace
 
 Adjacencies Control::adjacencies_of(const Generation& generation) const {
@@ -238,6 +245,7 @@ asio::awaitable<Result<json>> Control::replace(MakeNext make, bool dry_run) {
               {"dry_run", dry_run},
               {"sets_built", next->sets_built},
               {"rules", next->generation->rules},
+              {"rules_octets", octets_of(*next->generation)},
               {"milliseconds", took.count()},
               {"changes", to_json(next->changes)}};
   release(std::move(next));
