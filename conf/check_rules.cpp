@@ -50,7 +50,7 @@ void check_meaning(const Checking& c, const BuiltRuleSets& built) {
   check_root_rules(c, built);
   std::size_t rules = 0;
   for (const auto& set : built)
-    rules += set->set->size();
+    rules += set->rules();
   if (rules > kMostRulesSearched) {
     c.report.warning(
         {},
@@ -68,7 +68,7 @@ class SetsBuilder {
       : c_(c), options_(options), loaded_(loaded) {
     std::unordered_set<const BuiltRuleSet*> held;
     for (const KnownRuleSet& known : options.known)
-      if (held.insert(known.built.get()).second) held_ += known.built->set->memory_octets();
+      if (held.insert(known.built.get()).second) held_ += known.built->memory_octets();
   }
 
   void build() {
@@ -125,8 +125,8 @@ class SetsBuilder {
       if (error.hint.empty()) error.hint = "rules are described in shunt.toml(5), RULE LINES";
     c_.report.add_errors(std::move(errors));
     if (built.set != nullptr) {
-      held_ += built.set->memory_octets();
-      octets_ += built.set->memory_octets();
+      held_ += built.memory_octets();
+      octets_ += built.memory_octets();
     }
     return built;
   }

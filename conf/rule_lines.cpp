@@ -31,7 +31,8 @@ class SetBuilder {
       : config_(config),
         source_(source),
         builder_(key),
-        parser_(builder_, resolver, upstream_names(config),
+        watches_(key),
+        parser_(builder_, watches_, resolver, upstream_names(config),
                 [this](std::uint32_t line) { return built_.describe_line(config_, source_, line); }),
         errors_(errors),
         max_errors_(max_errors),
@@ -45,6 +46,8 @@ class SetBuilder {
       add_all();
       built_.set = builder_.build();
       built_.upstreams.assign(parser_.used_upstreams().begin(), parser_.used_upstreams().end());
+      auto watches = watches_.build();
+      if (watches->size() != 0) built_.watches = std::move(watches);
     } catch (const std::bad_alloc&) {
       error(whole_set("there is not enough memory for its rules"));
     } catch (const std::length_error& e) {
@@ -109,7 +112,8 @@ class SetBuilder {
           keep_id(built_.list_lines + number);
         }
       }
-      if (number % kLinesPerMemoryCheck == 0 && builder_.memory_octets() + held_ > allowed()) {
+      if (number % kLinesPerMemoryCheck == 0 &&
+          builder_.memory_octets() + watches_.memory_octets() + held_ > allowed()) {
         error(too_large(
             fmt::format("its rules take more from line {} of {} on", number, in_quotes(source_.file))));
         return;
@@ -188,7 +192,7 @@ class SetBuilder {
 
   const Config& config_;
   const RuleSet& source_;
-  rules::RuleSetBuilder builder_;
+  rules::RuleSetBuilder builder_, watches_;
   BuiltRuleSet built_;
   RuleParser parser_;
   std::vector<Diagnostic>& errors_;
@@ -266,6 +270,8 @@ std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
       return name + " block drop";
     case Action::kAnswer:
       return name + " answer " + answer_text(set.answer(r.argument));
+    case Action::kWatch:
+      return name + " watch";
   }
   return name;
 }

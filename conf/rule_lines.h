@@ -25,7 +25,8 @@ namespace shunt::conf {
 /// A rule set that was built, and what is needed to tell a person about its rules.
 struct BuiltRuleSet {
   std::string name;
-  std::unique_ptr<const rules::RuleSet> set;
+  std::unique_ptr<const rules::RuleSet> set;      ///< all rules but `watch`
+  std::unique_ptr<const rules::RuleSet> watches;  ///< the `watch` rules; null where there are none
   /// Rule::line below this is an index into the configuration's `list`; above, line - list_lines is the
   /// file's line number (from 1).
   std::uint32_t list_lines = 0;
@@ -40,6 +41,11 @@ struct BuiltRuleSet {
   std::string describe_line(const Config& config, const RuleSet& source, std::uint32_t line) const;
   /// The id= of a line, or "".
   std::string_view id_of(std::uint32_t line) const;
+  /// Of both.
+  std::size_t rules() const { return set->size() + (watches != nullptr ? watches->size() : 0); }
+  std::size_t memory_octets() const {
+    return set->memory_octets() + (watches != nullptr ? watches->memory_octets() : 0);
+  }
 };
 
 /// May `known` stand for `source`? Only where its list, list_action and file are the same, the file was not

@@ -19,7 +19,8 @@ using Added = rules::RuleSetBuilder::Added;
 constexpr std::array<std::string_view, 5> kActions = {"forward", "system", "block", "answer", "watch"};
 constexpr std::array<std::string_view, 4> kBlocks = {"nxdomain", "nodata", "refused", "drop"};
 constexpr std::string_view kActionForms =
-    "an action is one of: forward UPSTREAM, system, block nxdomain|nodata|refused|drop, answer TYPE RDATA";
+    "an action is one of: forward UPSTREAM, system, block nxdomain|nodata|refused|drop, answer TYPE RDATA, "
+    "watch";
 /// A TTL's upper bit is not to be used (RFC 2181 section 8).
 constexpr std::uint32_t kMaxTtl = 0x7fffffff;
 constexpr std::size_t kMaxId = 128;
@@ -52,10 +53,11 @@ bool has_control_character(std::string_view text) {
 
 }  // namespace
 
-RuleParser::RuleParser(rules::RuleSetBuilder& builder, const UpstreamResolver& resolver,
-                       std::vector<std::string_view> upstreams,
+RuleParser::RuleParser(rules::RuleSetBuilder& builder, rules::RuleSetBuilder& watches,
+                       const UpstreamResolver& resolver, std::vector<std::string_view> upstreams,
                        std::function<std::string(std::uint32_t)> describe)
     : builder_(builder),
+      watches_(watches),
       resolver_(resolver),
       upstreams_(std::move(upstreams)),
       describe_(std::move(describe)) {}
@@ -100,7 +102,9 @@ std::optional<LineError> RuleParser::add_line(std::string_view text, std::uint32
 /// Remembers the tail of the line in hand, for lines that end in the same.
 void RuleParser::learn(const ParsedAction& action, bool listed) {
   constexpr std::size_t kMaxTail = 64;
-  if (action.action == Action::kAnswer || ttl_ || !id_.empty() || tokens_[0].offset != 0) return;
+  if (action.action == Action::kAnswer || action.action == Action::kWatch || ttl_ || !id_.empty() ||
+      tokens_[0].offset != 0)
+    return;
   const std::string_view tail = line_.substr(tokens_[0].text.size());
   if (tail.size() > kMaxTail || tail.find('#') != tail.npos) return;
   if (std::ranges::any_of(tails_, [&](const Tail& t) { return t.text == tail; })) return;
@@ -196,7 +200,10 @@ std::optional<LineError> RuleParser::parse_action(std::size_t first, ParsedActio
     into.action = Action::kSystem;
     return expect_end(first + 1);
   }
-  if (word == "watch") return at(token, "watch is not available in this version");
+  if (word == "watch") {
+    into.action = Action::kWatch;
+    return expect_end(first + 1);
+  }
   return unknown_action(token);
 }
 
@@ -314,7 +321,7 @@ std::optional<LineError> RuleParser::add_rules(const Token& token, const ParsedA
 
 /// Does the rule that `name` has already do the same as `action`?
 bool RuleParser::is_same(const dns::Name& name, const ParsedAction& action) {
-  const rules::Rule* const earlier = builder_.find(name, name_.cover);
+  const rules::Rule* const earlier = builder_for(action).find(name, name_.cover);
   if (earlier == nullptr || earlier->action != action.action) return false;
   // A record that is a duplicate is one its answer holds; other actions have no argument.
   return action.action != Action::kForward || earlier->argument == action.upstream;
@@ -323,10 +330,11 @@ bool RuleParser::is_same(const dns::Name& name, const ParsedAction& action) {
 std::optional<LineError> RuleParser::add_rule(const dns::Name& name, const Token& token,
                                               const ParsedAction& action, bool listed, std::uint32_t number) {
   std::uint32_t other = number;
-  const Added added = action.action == Action::kAnswer
-                          ? builder_.add_answer(name, name_.cover, action.record.type, action.ttl,
-                                                action.record.rdata, number, &other)
-                          : builder_.add(name, name_.cover, action.action, action.upstream, number, &other);
+  const Added added =
+      action.action == Action::kAnswer
+          ? builder_.add_answer(name, name_.cover, action.record.type, action.ttl, action.record.rdata,
+                                number, &other)
+          : builder_for(action).add(name, name_.cover, action.action, action.upstream, number, &other);
   return refusal(added, name, token, action, listed, other);
 }
 
@@ -347,8 +355,11 @@ std::optional<LineError> RuleParser::refusal(Added added, const dns::Name& name,
           fmt::format("the records of one type for {} take more than {} octets, which may not fit a message",
                       what, rules::kMaxAnswerOctets));
     default:
+      if (action.action == Action::kWatch)
+        return at(token, fmt::format("{} is watched already, at {}", what, describe_(other)));
       return at(token, fmt::format("{} has a rule already, at {}", what, describe_(other)),
-                "a name stands once in a rule set; only answer lines add up");
+                "a name stands once in a rule set; only answer lines add up, and watch stands beside another "
+                "action");
   }
 }
 

@@ -40,8 +40,9 @@ struct ParsedAction {
 
 class RuleParser {
  public:
-  /// `describe` tells where a line was written, for duplicates. References must outlive the parser.
-  RuleParser(rules::RuleSetBuilder& builder, const UpstreamResolver& resolver,
+  /// `watch` rules go to `watches`, all others to `builder`. `describe` tells where a line was written, for
+  /// duplicates. References must outlive the parser.
+  RuleParser(rules::RuleSetBuilder& builder, rules::RuleSetBuilder& watches, const UpstreamResolver& resolver,
              std::vector<std::string_view> upstreams,
              std::function<std::string(std::uint32_t line)> describe);
 
@@ -88,12 +89,16 @@ class RuleParser {
   bool queue_plain(std::string_view text, std::uint32_t number);
   void learn(const ParsedAction& action, bool listed);
   bool is_same(const dns::Name& name, const ParsedAction& action);
+  rules::RuleSetBuilder& builder_for(const ParsedAction& action) {
+    return action.action == rules::Action::kWatch ? watches_ : builder_;
+  }
   Error unknown_action(const Token& token);
   static LineError at(const Token& token, std::string message, std::string hint = {}) {
     return {token.offset, std::move(message), std::move(hint)};
   }
 
   rules::RuleSetBuilder& builder_;
+  rules::RuleSetBuilder& watches_;
   const UpstreamResolver& resolver_;
   std::vector<std::string_view> upstreams_;
   std::function<std::string(std::uint32_t)> describe_;

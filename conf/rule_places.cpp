@@ -62,7 +62,7 @@ RulePlaces::RulePlaces(const Checking& c, const BuiltRuleSets& built)
 }
 
 std::string_view RulePlaces::name(Place p) const {
-  const auto wire = set(p.set).name(p.rule);
+  const auto wire = set_of(p).name(p.rule);
   return {reinterpret_cast<const char*>(wire.data()), wire.size()};
 }
 
@@ -70,12 +70,12 @@ bool RulePlaces::same_effect(Place a, Place b) const {
   const rules::Rule &x = rule(a), &y = rule(b);
   if (x.action != y.action) return false;
   if (x.action == rules::Action::kAnswer)
-    return same_records(set(a.set).answer(x.argument), set(b.set).answer(y.argument));
+    return same_records(set_of(a).answer(x.argument), set_of(b).answer(y.argument));
   return x.action != rules::Action::kForward || x.argument == y.argument;
 }
 
 std::string RulePlaces::text(Place p) const {
-  return in_quotes(rule_text(set(p.set), p.rule,
+  return in_quotes(rule_text(set_of(p), p.rule,
                              [this](std::uint32_t handle) { return c_.config.upstreams[handle].name; }));
 }
 

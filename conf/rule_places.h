@@ -17,6 +17,7 @@ namespace shunt::conf {
 struct Place {
   std::uint32_t set = 0;
   rules::RuleIndex rule = rules::kNoRule;
+  bool watch = false;  ///< of the set's `watch` rules
 };
 
 /// The sets that a network associates, in order. Networks that are alike in this have one view.
@@ -36,8 +37,21 @@ class RulePlaces {
   /// The views with `set` among their sets.
   const std::vector<std::uint32_t>& views_of(std::uint32_t set) const { return views_of_[set]; }
 
+  /// All rules of a set but `watch`.
   const rules::RuleSet& set(std::uint32_t s) const { return *built_[s]->set; }
-  const rules::Rule& rule(Place p) const { return set(p.set).rule(p.rule); }
+  const rules::RuleSet& set_of(Place p) const {
+    return p.watch ? *built_[p.set]->watches : *built_[p.set]->set;
+  }
+  const rules::Rule& rule(Place p) const { return set_of(p).rule(p.rule); }
+  /// Calls `each` with every rule of a set, its watches among them.
+  template <typename Each>
+  void for_each(std::uint32_t set, Each each) const {
+    for (const rules::RuleIndex r : built_[set]->set->rules())
+      each(Place{set, r, false});
+    if (built_[set]->watches == nullptr) return;
+    for (const rules::RuleIndex r : built_[set]->watches->rules())
+      each(Place{set, r, true});
+  }
   /// Its name in wire format.
   std::string_view name(Place p) const;
   bool has_id(Place p) const { return !built_[p.set]->id_of(rule(p).line).empty(); }

@@ -45,16 +45,31 @@ class RuleComparison {
 
   // A set that is new, or gone.
   void add_whole(const conf::BuiltRuleSet& built, const Generation& of, std::uint64_t& count) {
-    count += built.set->size();
-    for (const rules::RuleIndex rule : built.set->rules()) {
+    add_whole(built.name, *built.set, of, count);
+    if (built.watches != nullptr) add_whole(built.name, *built.watches, of, count);
+  }
+  void add_whole(const std::string& name, const rules::RuleSet& set, const Generation& of,
+                 std::uint64_t& count) {
+    count += set.size();
+    for (const rules::RuleIndex rule : set.rules()) {
       if (!has_room()) return;
-      RuleChange change{built.name, name_of(built, rule), "", ""};
-      (&of == &after_ ? change.after : change.before) = action_of(of, built, rule);
+      RuleChange change{name, name_of(set, rule), "", ""};
+      (&of == &after_ ? change.after : change.before) = action_of(of, set, rule);
       changes_.rules.push_back(std::move(change));
     }
   }
 
   void compare_sets(const conf::BuiltRuleSet& before, const conf::BuiltRuleSet& after) {
+    compare_sets(after.name, *before.set, *after.set);
+    if (before.watches != nullptr && after.watches != nullptr) {
+      compare_sets(after.name, *before.watches, *after.watches);
+    } else if (before.watches != nullptr) {
+      add_whole(before.name, *before.watches, before_, changes_.removed);
+    } else if (after.watches != nullptr) {
+      add_whole(after.name, *after.watches, after_, changes_.added);
+    }
+  }
+  void compare_sets(const std::string& name, const rules::RuleSet& before, const rules::RuleSet& after) {
     using Pair = std::pair<rules::RuleIndex, rules::RuleIndex>;
     std::vector<Pair> pairs;
     rules::DifferenceSink sink;
@@ -63,7 +78,7 @@ class RuleComparison {
         if (pairs.size() < kMostNamedChanges) pairs.emplace_back(old, fresh);
       };
     }
-    const rules::Differences found = rules::compare(*before.set, *after.set, sink);
+    const rules::Differences found = rules::compare(before, after, sink);
     changes_.added += found.added;
     changes_.removed += found.removed;
     changes_.changed += found.changed;
@@ -71,21 +86,20 @@ class RuleComparison {
     std::ranges::sort(pairs, {}, [](const Pair& p) { return std::pair(p.second, p.first); });
     for (const auto& [old, fresh] : pairs) {
       if (!has_room()) return;
-      changes_.rules.push_back({after.name,
-                                fresh != rules::kNoRule ? name_of(after, fresh) : name_of(before, old),
+      changes_.rules.push_back({name, fresh != rules::kNoRule ? name_of(after, fresh) : name_of(before, old),
                                 old != rules::kNoRule ? action_of(before_, before, old) : "",
                                 fresh != rules::kNoRule ? action_of(after_, after, fresh) : ""});
     }
   }
 
-  static std::string name_of(const conf::BuiltRuleSet& built, rules::RuleIndex rule) {
-    return conf::rule_name_text(built.set->name(rule), built.set->rule(rule).cover);
+  static std::string name_of(const rules::RuleSet& set, rules::RuleIndex rule) {
+    return conf::rule_name_text(set.name(rule), set.rule(rule).cover);
   }
   // The rule in words, without its name.
-  static std::string action_of(const Generation& of, const conf::BuiltRuleSet& built, rules::RuleIndex rule) {
+  static std::string action_of(const Generation& of, const rules::RuleSet& set, rules::RuleIndex rule) {
     const std::string text =
-        conf::rule_text(*built.set, rule, [&of](std::uint32_t handle) { return upstream_name(of, handle); });
-    return text.substr(std::min(text.size(), name_of(built, rule).size() + 1));
+        conf::rule_text(set, rule, [&of](std::uint32_t handle) { return upstream_name(of, handle); });
+    return text.substr(std::min(text.size(), name_of(set, rule).size() + 1));
   }
 
   const Generation& before_;

@@ -45,6 +45,7 @@ Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<con
       generation_(std::move(first)),
       last_read_(generation_->read_as),
       random_(Random::system_seed()),
+      watch_log_([](const std::string& line) { spdlog::info("{}", line); }),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       tick_(io_) {
   asio::post(builder_, [dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane); });
@@ -76,6 +77,11 @@ Result<void> Control::start() {
           [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
           [this](const Message& message, std::span<const std::uint8_t> answer) {
             take_reply(message, answer);
+          },
+          [this](const Message& message, std::span<const std::uint8_t> question) {
+            watch_log_.take({message.generation, message.network, message.set, message.rule, message.client,
+                             load_be16(question.data()), question.subspan(2)},
+                            std::chrono::steady_clock::now());
           }});
   auto mirrors = Mirrors::open(
       io_, config, workers_->ports(),
@@ -132,6 +138,7 @@ void Control::adopt(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
   misses_->set_generation(generation_);
   health_->set_generation(generation_);
+  watch_log_.set_generation(generation_, std::chrono::steady_clock::now());
 }
 
 void Control::wait_for_signal() {
@@ -166,6 +173,7 @@ void Control::begin_stop() {
 // Every Health::kTickMs.
 void Control::housekeeping() {
   health_->tick();
+  watch_log_.tick(std::chrono::steady_clock::now());
   if (++ticks_ % 5 == 0) {
     sample_rates();
     mirrors_->follow_links(workers_->ports());

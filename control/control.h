@@ -24,6 +24,7 @@
 #include "control/registry.h"
 #include "control/socket.h"
 #include "control/tcp_server.h"
+#include "control/watch_log.h"
 #include "control/workers.h"
 
 namespace shunt::control {
@@ -115,6 +116,7 @@ class Control {
   std::optional<HostResolver> resolver_;
   std::optional<Misses> misses_;
   std::optional<Health> health_;
+  WatchLog watch_log_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;
   std::unique_ptr<MetricsListener> metrics_listener_;

@@ -149,7 +149,7 @@ class SnapshotMaker {
         clients.emplace_back(prefix, index);
       state::Network to;
       for (const std::string& name : from.rules)
-        to.rules.add(*by_name.at(name)->set);
+        to.rules.add(*by_name.at(name)->set, by_name.at(name)->watches.get());
       if (from.autodefined) to.rules.set_builtin(generation_.builtin.get());
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
       auto& routing = routings[{to.rules, to.default_upstream}];
@@ -171,7 +171,7 @@ class SnapshotMaker {
 
 const conf::BuiltRuleSet* Generation::find_set(const rules::RuleSet* set) const {
   for (const auto& built : rule_sets) {
-    if (built->set.get() == set) return built.get();
+    if (built->set.get() == set || (set != nullptr && built->watches.get() == set)) return built.get();
   }
   return nullptr;
 }
@@ -201,7 +201,7 @@ namespace {
 Result<std::shared_ptr<const Generation>> finish(std::shared_ptr<Generation> generation, std::uint64_t number,
                                                  const dns::HashKey& key, Registry& registry) {
   for (const auto& set : generation->rule_sets)
-    generation->rules += set->set->size();
+    generation->rules += set->rules();
   generation->builtin = conf::build_builtin_rules(key);
   auto snapshot = SnapshotMaker(*generation, number, registry).make();
   if (!snapshot) return Failure(snapshot.error());

@@ -75,7 +75,7 @@ std::string summarize(const Generation& before, const Generation& after, const C
 std::uint64_t octets_of(const Generation& generation) {
   std::uint64_t octets = 0;
   for (const auto& set : generation.rule_sets)
-    octets += set->set->memory_octets();
+    octets += set->memory_octets();
   return octets;
 }
 

@@ -3,8 +3,9 @@
 // it.
 //
 //   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to
-//   tickets control -> worker   frames of the kernel, queries over streams, decisions and answers for misses,
-//   asks, cache orders worker -> worker    answers that the port's hash led to the wrong worker
+//   tickets; watched queries control -> worker   frames of the kernel, queries over streams, decisions and
+//   answers for misses, asks, cache orders worker -> worker    answers that the port's hash led to the wrong
+//   worker
 #pragma once
 
 #include <rte_mbuf.h>
@@ -26,6 +27,8 @@ enum class MessageKind : std::uint8_t {
            ///< with our OPT, id 0
   kReply,  ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked
            ///< over TCP
+  kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
+             ///< its type, and its name in wire format, lower case
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
   kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
@@ -50,7 +53,10 @@ struct Message {
   std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped
   std::uint32_t network;
   std::uint32_t upstream;  ///< handle
-  std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
+  std::uint32_t rule;      ///< index in the watches of the network's set at position `set`
+  std::uint8_t set;
+  std::uint64_t generation;
+  std::uint64_t ticket;  ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
   /// kQuery: the endpoint's address that was asked. kReply with TC: the outbound address that the target was
@@ -72,10 +78,12 @@ struct Rings {
   static constexpr unsigned kEvents = 8192;
   static constexpr unsigned kOrders = 8192;
   static constexpr unsigned kHandovers = 4096;
+  static constexpr unsigned kWatched = 1024;
 
   rte_ring* neighbours = nullptr;  ///< to control: ARP, ND, routing
   rte_ring* frames = nullptr;      ///< to control: other frames for the kernel
   rte_ring* events = nullptr;      ///< to control: misses and replies
+  rte_ring* watched = nullptr;     ///< to control: what it is to log, and may be dropped
   rte_ring* orders = nullptr;      ///< from control
   rte_ring* handovers = nullptr;   ///< from other workers (many producers)
 

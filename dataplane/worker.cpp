@@ -116,6 +116,7 @@ void Worker::take_order(rte_mbuf* packet) {
     case MessageKind::kFrame:
     case MessageKind::kMiss:
     case MessageKind::kReply:
+    case MessageKind::kWatched:
       break;  // never sent this way
   }
   rte_pktmbuf_free(packet);

@@ -78,10 +78,11 @@ std::string stages_text(const Json& worker) {
   return out + table.text("  ");
 }
 
-/// "onprem.corp forward corp-dns (corp, shunt.toml:31)"
+/// "onprem.corp forward corp-dns id=corp (corp, shunt.toml:31)"
 std::string rule_text(const Json& rule) {
-  const std::string where = cell(rule, "where");
-  return cell(rule, "text") + " (" + cell(rule, "set") + (where == "-" ? "" : ", " + where) + ")";
+  const std::string where = cell(rule, "where"), set = cell(rule, "set"), id = cell(rule, "id");
+  return cell(rule, "text") + (id == "-" ? "" : " id=" + id) + " (" + set +
+         (where == "-" || where == set ? "" : ", " + where) + ")";
 }
 
 }  // namespace
@@ -167,25 +168,32 @@ std::string explain_text(const Json& result) {
   const auto line = [&out](std::string_view label, std::string_view value) {
     out += fmt::format("  {:<10}{}\n", label, value);
   };
+  const auto by = [&result](std::string_view key) {
+    const std::string prefix = cell(result, key);
+    return prefix == "-" ? "" : ", by " + prefix;
+  };
   const Json& allowed = child(result, "allowed");
   line("endpoint", cell(result, "endpoint") +
-                       (allowed.is_boolean() ? (allowed.get<bool>() ? ": allowed" : ": not allowed") : ""));
-  line("network", cell(result, "network"));
+                       (allowed.is_boolean() ? (allowed.get<bool>() ? ": allowed" : ": not allowed") : "") +
+                       by("allowed_by"));
+  line("network", cell(result, "network") + by("network_by"));
   line("outcome", cell(result, "outcome"));
   if (const Json& rule = child(result, "rule"); rule.is_object()) {
     line("rule", rule_text(rule));
   } else {
     line("rule", "none");
   }
+  if (const Json& then = child(result, "then"); then.is_object()) line("then", rule_text(then));
+  if (const Json& watch = child(result, "watch"); watch.is_object()) line("watch", rule_text(watch));
   for (const Json& other : child(result, "others"))
     line("lost", rule_text(other) + ": " + cell(other, "why"));
   if (const Json& upstream = child(result, "upstream"); upstream.is_object()) {
     line("upstream", cell(upstream, "name"));
     for (const Json& target : child(upstream, "targets")) {
       const Json& up = child(target, "up");
-      line("target",
-           fmt::format("{} {}, {}", cell(target, "address"),
-                       up.is_boolean() ? (up.get<bool>() ? "up" : "down") : "-", cell(target, "path")));
+      // A file that nobody runs has no health to tell of.
+      line("target", cell(target, "address") + (up.is_boolean() ? (up.get<bool>() ? " up" : " down") : "") +
+                         ", " + cell(target, "path"));
     }
   }
   if (const Json& cached = child(result, "cached"); !cached.is_null()) {

@@ -14,7 +14,7 @@ constexpr std::uint32_t kMadeSeconds = 3600;
 
 // Sends what a rule answers, and remembers it: the next query for the name is answered without a match.
 void send_made(Context& context, Query& q, Rcode rcode, const state::MadeAnswer& answer) {
-  if (!q.question.edns.foreign_options) {
+  if (!q.question.edns.foreign_options && q.key.routing != state::kNoRouting) {
     q.key.origin = state::made_origin(q.key.routing);
     context.cache.insert_made(q.key, answer, context.now.seconds(), kMadeSeconds);
   }
@@ -71,8 +71,9 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
     case Action::kAnswer:
       send_rule_answer(context, q, q.set->answer(rule.argument), maker);
       return false;
-    case Action::kSystem:
-      break;  // resolved by the caller
+    case Action::kSystem:  // resolved by the caller
+    case Action::kWatch:   // never in a set that is matched
+      break;
   }
   return true;
 }
@@ -116,8 +117,10 @@ void match(Context& context, Burst& burst) {
       names[i] = &burst.query[i].question.name;
       done |= std::uint64_t{1} << i;
     }
-    snapshot.networks[network].rules.find_burst(burst.queries, names.data(), burst.hashes.at[0].data(),
-                                                best.data());
+    const rules::Association& rules = snapshot.networks[network].rules;
+    rules.find_burst(burst.queries, names.data(), burst.hashes.at[0].data(), best.data());
+    if (rules.has_watches()) [[unlikely]]
+      watch(context, burst, rules, names.data(), best.data());
   }
 
   burst.live = 0;

@@ -39,6 +39,13 @@ void parse(Context& context, Burst& burst);
 /// key's origin set.
 void match(Context& context, Burst& burst);
 
+// watch.cpp
+// ---------------------------------------------------------------------------------------------------------
+/// Finds the watches that fire for a network's queries (names[i], null: another's), whose matches are `best`:
+/// counts them, tells the control plane, and sees to it that they are matched the next time, too.
+void watch(Context& context, Burst& burst, const rules::Association& rules, const dns::Name* const* names,
+           const rules::Match* best);
+
 // cached.cpp
 // --------------------------------------------------------------------------------------------------------
 /// Answers what the cache holds and this routing was led to before: nearly all hits. No rule is looked up.

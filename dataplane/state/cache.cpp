@@ -325,7 +325,7 @@ bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = state_->at(place);
   if (!entry.fresh(now)) return false;
-  if (entry.routing != key.routing) entry.routing = key.routing;
+  if (entry.routing != key.routing && key.routing != kNoRouting) entry.routing = key.routing;
   fill(hit, entry, now);
   return true;
 }

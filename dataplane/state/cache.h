@@ -121,7 +121,7 @@ class Cache {
   Place prefetch_entry(std::uint64_t hash) const;
 
   /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used, and
-  /// as what the key's routing leads to.
+  /// as what the key's routing leads to; a key without one, which wants to be matched each time, doesn't.
   bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit);
   /// A fresh answer that a query of the key's routing was led to before; no match is needed then. `proposed`
   /// is what prefetch_entry() returned.

@@ -182,8 +182,41 @@ TEST_F(RuleLines, MistakesInActions) {
   EXPECT_THAT(message("a system now"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a block drop drop"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a forward cloud internet"), HasSubstr("nothing is expected here"));
-  EXPECT_THAT(message("a watch"), HasSubstr("not available in this version"));
+  EXPECT_THAT(message("a watch this"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a \"b system"), HasSubstr("never closed"));
+}
+
+TEST_F(RuleLines, WatchesStandBesideOtherRules) {
+  list({"a.corp watch id=eye", "a.corp forward cloud", "*.a.corp watch", "10.0.0.0/15 watch"});
+  build();
+  EXPECT_THAT(errors_, IsEmpty()) << to_text(errors_);
+  EXPECT_THAT(texts(), ElementsAre("a.corp forward cloud"));
+  ASSERT_NE(built_.watches, nullptr);
+  std::vector<std::string> watches;
+  for (const rules::RuleIndex i : built_.watches->rules())
+    watches.push_back(rule_text(*built_.watches, i, nullptr));
+  EXPECT_THAT(watches,
+              ElementsAre("a.corp watch", "*.a.corp watch", "0.10.in-addr.arpa watch", "1.10.in-addr.arpa watch"));
+  EXPECT_EQ(built_.id_of(built_.watches->rule(0).line), "eye");
+  EXPECT_EQ(built_.rules(), 5u);
+
+  list({"a.corp watch", "b.corp system", "A.corp watch"});
+  build();
+  ASSERT_THAT(errors_, SizeIs(1));
+  EXPECT_THAT(errors_[0].message, HasSubstr("\"a.corp\" is watched already, at shunt.toml:30"));
+  list({"b.corp system"});
+  build();
+  EXPECT_EQ(built_.watches, nullptr);
+}
+
+TEST_F(RuleLines, AListMayBeWatched) {
+  source_.list_action = "watch";
+  list({"a.corp", "0.0.0.0 b.corp", "a.corp"});
+  build();
+  EXPECT_THAT(errors_, IsEmpty()) << to_text(errors_);
+  ASSERT_NE(built_.watches, nullptr);
+  EXPECT_EQ(built_.watches->size(), 2u);
+  EXPECT_EQ(built_.set->size(), 0u);
 }
 
 TEST_F(RuleLines, MistakesInAnswers) {

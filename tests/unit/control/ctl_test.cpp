@@ -171,12 +171,16 @@ TEST_F(CtlTest, JsonIsPrintedAsItCame) {
 
 TEST_F(CtlTest, ExplainsWithAllItWasAsked) {
   serve({{"explain", ok_reply(json::parse(R"J({"name": "a.onprem.corp.", "type": "AAAA", "client": "10.1.2.3",
-      "endpoint": "from-onprem", "allowed": true, "network": "prod", "outcome": "forward",
-      "rule": {"text": "onprem.corp forward corp-dns", "set": "corp", "where": "shunt.toml:31"},
+      "endpoint": "from-onprem", "allowed": true, "allowed_by": "10.0.0.0/8", "network": "prod",
+      "network_by": "10.1.0.0/16", "outcome": "forward",
+      "rule": {"text": "onprem.corp forward corp-dns", "set": "corp", "where": "shunt.toml:31", "id": "corp"},
+      "then": {"text": "corp block nxdomain", "set": "built-in", "where": "built-in"},
+      "watch": {"text": "a.onprem.corp watch", "set": "eyes", "where": "shunt.toml:40"},
       "others": [{"text": ". system", "set": "all", "where": "all.rules:1", "why": "a shorter name"}],
       "upstream": {"name": "corp-dns", "targets": [
         {"address": "192.168.1.53:53", "up": true, "path": "10.0.0.53 via lan (next hop 10.0.0.1)"},
-        {"address": "192.168.2.53:53", "up": false, "path": "no route"}]}, "cached": null})J"))}});
+        {"address": "192.168.2.53:53", "up": false, "path": "no route"},
+        {"address": "192.168.3.53:53", "path": "from a file"}]}, "cached": null})J"))}});
   const Outcome outcome =
       ask({"explain", "a.onprem.corp", "AAAA", "--client", "10.1.2.3", "--endpoint", "from-onprem"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -184,14 +188,17 @@ TEST_F(CtlTest, ExplainsWithAllItWasAsked) {
                                       "client": "10.1.2.3", "endpoint": "from-onprem"})"));
   EXPECT_EQ(outcome.out,
             "a.onprem.corp. AAAA from 10.1.2.3\n"
-            "  endpoint  from-onprem: allowed\n"
-            "  network   prod\n"
+            "  endpoint  from-onprem: allowed, by 10.0.0.0/8\n"
+            "  network   prod, by 10.1.0.0/16\n"
             "  outcome   forward\n"
-            "  rule      onprem.corp forward corp-dns (corp, shunt.toml:31)\n"
+            "  rule      onprem.corp forward corp-dns id=corp (corp, shunt.toml:31)\n"
+            "  then      corp block nxdomain (built-in)\n"
+            "  watch     a.onprem.corp watch (eyes, shunt.toml:40)\n"
             "  lost      . system (all, all.rules:1): a shorter name\n"
             "  upstream  corp-dns\n"
             "  target    192.168.1.53:53 up, 10.0.0.53 via lan (next hop 10.0.0.1)\n"
-            "  target    192.168.2.53:53 down, no route\n");
+            "  target    192.168.2.53:53 down, no route\n"
+            "  target    192.168.3.53:53, from a file\n");
   EXPECT_EQ(ask({"explain", "x", "--client", "::1"}).code, 0);
   EXPECT_EQ(request_, json::parse(R"({"command": "explain", "name": "x", "type": "A", "client": "::1"})"));
 }
@@ -406,7 +413,7 @@ rules = ["corp"]
   };
   const Outcome forwarded = explain("Server1.onprem.corp");
   EXPECT_EQ(forwarded.code, 0) << forwarded.err;
-  EXPECT_THAT(forwarded.out, HasSubstr("  network   prod\n"));
+  EXPECT_THAT(forwarded.out, HasSubstr("  network   prod, by "));
   EXPECT_THAT(forwarded.out, HasSubstr("  rule      onprem.corp forward corp-dns (corp, " + file + ":"));
   EXPECT_THAT(forwarded.out, HasSubstr("  upstream  corp-dns\n"));
   EXPECT_THAT(forwarded.out, HasSubstr("192.0.2.1"));
