@@ -33,13 +33,13 @@ struct DeadLine {
 
 class Search {
  public:
-  Search(const Checking& c, const std::vector<BuiltRuleSet>& built)
+  Search(const Checking& c, const BuiltRuleSets& built)
       : built_(built), places_(c, built), dead_(built.size()) {}
 
   void run() {
     std::unordered_map<std::string_view, std::vector<Place>> names;
     for (std::uint32_t s = 0; s < built_.size(); ++s)
-      for (const RuleIndex r : built_[s].set->rules())
+      for (const RuleIndex r : built_[s]->set->rules())
         names[places_.name({s, r})].push_back({s, r});
     for (const auto& [name, places] : names)
       if (places.size() > 1) judge(places);
@@ -94,7 +94,7 @@ class Search {
   void warn(std::uint32_t s) const {
     if (dead_[s].empty()) return;
     std::unordered_map<std::uint32_t, std::uint32_t> rules_of;
-    for (const RuleIndex r : built_[s].set->rules())
+    for (const RuleIndex r : built_[s]->set->rules())
       ++rules_of[rule({s, r}).line];
     std::vector<Diagnostic> warnings;
     for (const auto& [line, dead] : dead_[s])
@@ -112,14 +112,14 @@ class Search {
                               winners + " first in every network that uses the set");
   }
 
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   const RulePlaces places_;
   std::vector<std::map<std::uint32_t, DeadLine>> dead_;  ///< of each set, by line
 };
 
 }  // namespace
 
-void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_dead_rules(const Checking& c, const BuiltRuleSets& built) {
   Search(c, built).run();
 }
 

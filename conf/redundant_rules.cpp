@@ -59,7 +59,7 @@ struct RedundantLine {
 
 class Search {
  public:
-  Search(const Checking& c, const std::vector<BuiltRuleSet>& built)
+  Search(const Checking& c, const BuiltRuleSets& built)
       : c_(c),
         built_(built),
         places_(c, built),
@@ -212,7 +212,7 @@ class Search {
   }
 
   const Checking& c_;
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   const RulePlaces places_;
   const std::unique_ptr<const rules::RuleSet> builtin_;
   std::vector<std::vector<RuleIndex>> covering_;  ///< of each set, for the rule in hand
@@ -222,7 +222,7 @@ class Search {
 
 }  // namespace
 
-void check_redundant_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_redundant_rules(const Checking& c, const BuiltRuleSets& built) {
   Search(c, built).run();
 }
 

@@ -40,7 +40,7 @@ void add_source_lines(const std::string& path, std::vector<Diagnostic>& sorted) 
 
 }  // namespace
 
-RulePlaces::RulePlaces(const Checking& c, const std::vector<BuiltRuleSet>& built)
+RulePlaces::RulePlaces(const Checking& c, const BuiltRuleSets& built)
     : c_(c), built_(built), views_of_(built.size()) {
   std::unordered_map<std::string_view, std::uint32_t> numbers;
   for (const RuleSet& set : c.config.rule_sets)
@@ -81,12 +81,12 @@ std::string RulePlaces::text(Place p) const {
 
 std::string RulePlaces::placed(Place p) const {
   return fmt::format("{} ({})", text(p),
-                     built_[p.set].describe_line(c_.config, c_.config.rule_sets[p.set], rule(p).line));
+                     built_[p.set]->describe_line(c_.config, c_.config.rule_sets[p.set], rule(p).line));
 }
 
 Diagnostic RulePlaces::diagnostic(Place p, std::string message, std::string hint) const {
   const RuleSet& source = c_.config.rule_sets[p.set];
-  const std::uint32_t line = rule(p).line, list_lines = built_[p.set].list_lines;
+  const std::uint32_t line = rule(p).line, list_lines = built_[p.set]->list_lines;
   const bool in_list = line < list_lines;
   return {in_list ? c_.report.path() : source.file,
           in_list ? source.list_positions[line] : Position{line - list_lines, 1},

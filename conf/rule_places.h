@@ -30,17 +30,17 @@ struct RuleView {
 /// index of an upstream as its handle. Refers to both arguments.
 class RulePlaces {
  public:
-  RulePlaces(const Checking& c, const std::vector<BuiltRuleSet>& built);
+  RulePlaces(const Checking& c, const BuiltRuleSets& built);
 
   const std::vector<RuleView>& views() const { return views_; }
   /// The views with `set` among their sets.
   const std::vector<std::uint32_t>& views_of(std::uint32_t set) const { return views_of_[set]; }
 
-  const rules::RuleSet& set(std::uint32_t s) const { return *built_[s].set; }
+  const rules::RuleSet& set(std::uint32_t s) const { return *built_[s]->set; }
   const rules::Rule& rule(Place p) const { return set(p.set).rule(p.rule); }
   /// Its name in wire format.
   std::string_view name(Place p) const;
-  bool has_id(Place p) const { return !built_[p.set].id_of(rule(p).line).empty(); }
+  bool has_id(Place p) const { return !built_[p.set]->id_of(rule(p).line).empty(); }
   /// Do both answer a query alike?
   bool same_effect(Place a, Place b) const;
 
@@ -56,7 +56,7 @@ class RulePlaces {
 
  private:
   const Checking& c_;
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   std::vector<RuleView> views_;
   std::vector<std::vector<std::uint32_t>> views_of_;  ///< of each set
 };
