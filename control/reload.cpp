@@ -150,6 +150,7 @@ asio::awaitable<Result<void>> Control::switch_to(Next& next) {
   co_await wait_for_adjacencies(*next.generation);
   adopt(next.generation);
   last_read_ = std::max(last_read_, next.generation->read_as);
+  spdlog::set_level(spdlog::level::from_str(after.log_level));
   registry_ = std::move(next.registry);
   release(std::exchange(kept_, next.before));
   const std::vector<unsigned> stalled = co_await publish(*next.generation);
@@ -226,7 +227,9 @@ asio::awaitable<Result<json>> Control::replace(MakeNext make, bool dry_run) {
   next->kept = kept_;
   next->registry = registry_;
   next->named = dry_run;
-  co_await asio::co_spawn(builder_, build(next, std::move(make)), asio::use_awaitable);
+  // Named first: g++ 12 destroys what is made inside a co_await expression twice.
+  auto building = build(next, std::move(make));
+  co_await asio::co_spawn(builder_, std::move(building), asio::use_awaitable);
   Result<void> switched{};
   if (next->generation == nullptr) {
     switched = Failure(next->error);
@@ -254,12 +257,14 @@ asio::awaitable<Result<json>> Control::replace(MakeNext make, bool dry_run) {
 
 asio::awaitable<Result<json>> Control::reload(bool dry_run) {
   MakeNext make = [this](Next& next) { read_file(next); };
-  co_return co_await replace(std::move(make), dry_run);
+  auto replaced = replace(std::move(make), dry_run);
+  co_return co_await std::move(replaced);
 }
 
 asio::awaitable<Result<json>> Control::rollback() {
   MakeNext make = [this](Next& next) { make_kept_again(next); };
-  co_return co_await replace(std::move(make), false);
+  auto replaced = replace(std::move(make), false);
+  co_return co_await std::move(replaced);
 }
 
 }  // namespace shunt::control

@@ -19,6 +19,7 @@ from processes import BenchError, Program
 CASES = ("cached-100k", "forwarded")
 FILES = ("flip-0.rules", "flip-1.rules")
 PROBE = "probe.filler.test"
+PAUSE_US = 50.0  # what a swap may cost a worker that keeps its core
 CLIENT, SERVER = "10.9.0.3", "10.9.0.2"
 _LINE = re.compile(r"^\s*(\d+) s  sent (\d+)/s  answered (\d+)/s  lost (\d+)  wrong (\d+)", re.MULTILINE)
 
@@ -103,25 +104,25 @@ def _phase(rows: list[tuple[int, ...]], lost_before: int) -> dict:
 
 def _turns(rig: memif.Rig, shunt, prober: Prober, count: int, seconds: float) -> dict:
     """The reloads, one after another."""
-    took, pauses, quiet_pauses, stale = [], [], [], 0
+    took, pauses, stale = [], [], 0
     deadline = time.monotonic() + seconds
+    before = _preempted(shunt.process.pid, rig.worker_core)
     for number in range(1, count + 1):
         if time.monotonic() > deadline:
             break
         _turn_to(rig.folder, number)
-        before = _preempted(shunt.process.pid, rig.worker_core)
         result = scale.reload(shunt)
         stale += sum(prober.ask() != number % 2 for _ in range(3))
         took.append(result["milliseconds"])
         if result["sets_built"] != 1 or not result["changes"]["rules_changed"]:
             raise BenchError(f"a reload told {result}")
-        worker = shunt.json("status")["workers"][0]
-        pauses.append(worker["last_swap_us"])
-        if _preempted(shunt.process.pid, rig.worker_core) == before:
-            quiet_pauses.append(worker["last_swap_us"])
+        pauses.append(shunt.json("status")["workers"][0]["last_swap_us"])
+    pauses.sort()
+    over = sum(pause > PAUSE_US for pause in pauses)
     return {"reloads": len(took), "wanted": count, "median_ms": statistics.median(took), "slowest_ms": max(took), "stale_answers": stale,
-            "median_pause_us": statistics.median(pauses), "longest_pause_us": max(pauses), "undisturbed_swaps": len(quiet_pauses),
-            "longest_undisturbed_pause_us": max(quiet_pauses, default=None)}
+            "median_pause_us": statistics.median(pauses), "p90_pause_us": pauses[len(pauses) * 9 // 10], "longest_pause_us": pauses[-1],
+            "pauses_over": over, "longest_pause_not_over_us": max(pauses[:len(pauses) - over], default=None),
+            "preempted": _preempted(shunt.process.pid, rig.worker_core) - before}
 
 
 def run(rig: memif.Rig, case: memif.Case, count: int, seconds: float, around: int) -> dict:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from client import addresses, ask, rcode
-from netns import run
+from netns import eventually, run
 from rig import Rig, SERVER, upstream
 
 MORE = '\n[[rules]]\nname = "more"\nfile = "more.rules"\n'
@@ -105,6 +105,17 @@ def test_rollback_toggles_and_status_tells(gateway):
     gateway.shuntd.ctl("reload")
     assert addresses(ask(gateway.left, "answer.test")) == ["192.0.2.2"]
     assert gateway.shuntd.json("status")["differs_from_file"] is False
+
+
+def test_each_swap_of_a_worker_is_timed(gateway):
+    before = gateway.shuntd.json("status")["workers"][0]
+    reload(gateway, "answer.test answer A 192.0.2.1")
+    after = eventually(lambda: next((w for w in gateway.shuntd.json("status")["workers"] if w["swaps"] > before["swaps"]), None),
+                       what="the worker to tell its swap")
+    assert 0 < after["last_swap_us"] <= after["swap_pause_us"]
+    metrics = gateway.shuntd.ctl("metrics").stdout
+    seconds = float(re.search(r'^shunt_worker_swap_pause_seconds\{worker="0"\} (\S+)$', metrics, re.MULTILINE)[1])
+    assert seconds * 1e6 >= after["last_swap_us"]
 
 
 def test_rollback_brings_endpoints_and_networks_back(gateway):
