@@ -95,8 +95,12 @@ void reflect(Query& q, const MacAddress& mac, std::size_t length, net::Sum tail)
   if (q.frame.udp_checksum != 0) [[likely]] {
     checksum = patched_checksum(q, length, tail);
   } else {  // the client made none: nothing to patch
-    checksum = net::finish_udp(
-        net::add_octets(udp_headers_sum(q.frame.addresses_sum, from, to, udp_length), q.wire, length));
+    // All sixteen octets of an IPv4 address, too: the twelve in front of it sum up to nothing.
+    const net::Sum addresses =
+        net::add_octets(net::add_octets(0, q.frame.source.octets.data(), sizeof(IpAddress)),
+                        q.frame.destination.octets.data(), sizeof(IpAddress));
+    checksum =
+        net::finish_udp(net::add_octets(udp_headers_sum(addresses, from, to, udp_length), q.wire, length));
   }
   write_udp(ip + q.frame.l3_length, from, to, udp_length, checksum);
   set_length(q.packet, static_cast<std::size_t>(q.wire - frame) + length);
