@@ -138,11 +138,6 @@ std::uint32_t cacheable_seconds(const Reply& reply, std::uint32_t failure_ttl) {
   }
 }
 
-std::size_t client_limit(const Edns& edns) {
-  if (!edns.present) return kPlainSize;
-  return std::clamp(edns.udp_size, kPlainSize, kEdnsSize);
-}
-
 namespace {
 
 /// Octets of our OPT in the answer to `q`, given that `room` is left behind the question. The extended error

@@ -1,11 +1,13 @@
 // Reading an upstream's answer, and making answers of our own.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "dataplane/base/limits.h"
 #include "dataplane/dns/edns.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/dns/query.h"
@@ -90,7 +92,9 @@ std::size_t make_reply(std::uint8_t* wire, std::size_t room, const Question& q, 
 
 /// The client's limit for an answer over UDP: 512 without EDNS, else what it advertised, within
 /// [512, kEdnsSize].
-std::size_t client_limit(const Edns& edns);
+inline std::size_t client_limit(const Edns& edns) {
+  return edns.present ? std::clamp(edns.udp_size, kPlainSize, kEdnsSize) : kPlainSize;
+}
 
 /// An SOA record for a synthesized negative answer, owner at `owner_offset` of the message (a pointer); TTL
 /// and MINIMUM are kBlockedTtl. `to` has kSyntheticSoaSize octets.

@@ -1,11 +1,11 @@
 // A query that isn't answered at once takes a pending slot: it joins an equal one in flight, goes to a
 // target, or waits for the control plane's decision.
-#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/octets.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 
@@ -18,16 +18,13 @@ using state::Transport;
 using state::Waiter;
 using state::Waiting;
 
-// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. Sixteen octets a step; a
-// packet buffer has them to read behind the name, and what differs there is masked.
+// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. A packet buffer has octets to
+// read behind the name.
 std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
   std::array<std::uint64_t, 4> bits{};
-  for (unsigned i = 0; i < lower.length; i += 16) {
-    const __m128i sent = _mm_loadu_si128(reinterpret_cast<const __m128i*>(as_sent + i));
-    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(&lower.wire[i]));
-    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sent, low))) ^ 0xffff;
-    if (lower.length - i < 16) differ &= (1u << (lower.length - i)) - 1;
-    bits[i / 64] |= std::uint64_t{differ} << (i % 64);
+  for (unsigned i = 0; i < lower.length; i += 32) {
+    const unsigned left = std::min(32u, lower.length - i);
+    bits[i / 64] |= std::uint64_t{differing(as_sent + i, &lower.wire[i], left)} << (i % 64);
   }
   return bits;
 }

@@ -1,10 +1,10 @@
 // Upstreams' answers: verified against what is pending, cached, and relayed to everyone who waits.
-#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/octets.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 
@@ -79,21 +79,10 @@ std::uint16_t flags_for(const Waiter& w, std::uint16_t flags) {
   return static_cast<std::uint16_t>(f);
 }
 
-// True where the name stands there in lower case, to the octet.
-bool is_lower(const std::uint8_t* name, const Slot& slot) {
-  for (unsigned i = 0; i < slot.name_length; i += 16) {
-    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(name + i));
-    const __m128i y = _mm_load_si128(reinterpret_cast<const __m128i*>(&slot.name[i]));
-    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
-    if (slot.name_length - i < 16) differ &= (1u << (slot.name_length - i)) - 1;
-    if (differ != 0) return false;
-  }
-  return true;
-}
-
 // The client's own spelling of the name. Mostly it stands there already: all in lower case.
 void restore_case(std::uint8_t* name, const Slot& slot, const Waiter& w) {
-  if ((w.upper[0] | w.upper[1] | w.upper[2] | w.upper[3]) == 0 && is_lower(name, slot)) [[likely]]
+  if ((w.upper[0] | w.upper[1] | w.upper[2] | w.upper[3]) == 0 &&
+      equal_octets(name, slot.name.data(), slot.name_length)) [[likely]]
     return;
   std::memcpy(name, slot.name.data(), slot.name_length);
   for (unsigned i = 0; i < slot.name_length; i += 64) {

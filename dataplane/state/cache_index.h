@@ -1,4 +1,4 @@
-// Where an answer lies: buckets of one cache line each. Private to cache.cpp.
+// Where an answer lies: buckets of one cache line each. Private to the cache.
 //
 // A bucket holds ten entries' tags (16 bits of the hash) and places. An entry whose home bucket is full lives
 // in one of the next ones; the home counts those, so that only lookups there go on. Each bucket also
