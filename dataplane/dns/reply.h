@@ -60,6 +60,9 @@ struct Reply {
 /// is, where there is one. An answer with TC set may break off anywhere behind its question: its records are
 /// not read then (header counts and records are void; body_end = question_end).
 ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name& name);
+/// The same for an answer whose question's octets the caller has found to be those of a question that it
+/// asked, in whatever case: a name, type and class that end at `question_end`, within `message`.
+ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t question_end, Reply& out);
 
 /// How long an answer may be cached (RFC 2308, RFC 2181), before the upstream's own bounds: 0 for never.
 /// Never longer than its smallest TTL. `failure_ttl` is for SERVFAIL (RFC 9520). Truncated answers, answers

@@ -100,14 +100,7 @@ void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std
                      std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
-/// Sends `length` octets of DNS at `wire` inside `packet`, whose sum is `sum`, to a waiter. Takes the packet.
-void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
-                    std::size_t length, net::Sum sum, Counter counted, const state::Try* truncated_by);
-
-/// Puts the headers of `adjacency` in front of a question (the packet's data, whose sum is `sum`) and sends
-/// it. Takes the packet.
-void send_question(Context& context, rte_mbuf* packet, net::Sum sum, const net::Adjacency& adjacency,
-                   std::uint16_t source_port, Counter counted);
+// to_waiter.h and to_target.h: the ways of forward.cpp and relay.cpp out.
 
 // transmit.cpp
 // ------------------------------------------------------------------------------------------------------

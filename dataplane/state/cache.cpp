@@ -272,8 +272,7 @@ Cache::~Cache() {
   delete state_;
 }
 
-bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
-  if (state_ == nullptr) return false;
+bool Cache::search(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   const std::uint32_t place = state_->lookup(key);
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = at(place);
@@ -283,7 +282,6 @@ bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
 }
 
 CacheEntry* Cache::search_routed(const CacheKey& key) const {
-  if (!on()) return nullptr;
   const Place place = index_.find(key.hash, [&](Place other) { return same_routing(at(other), key); });
   return place == CacheIndex::kNone ? nullptr : &at(place);
 }

@@ -55,10 +55,14 @@ class Cache {
 
   /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used, and
   /// as what the key's routing leads to.
-  bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit);
+  bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
+    if (!on() || (index_.propose(key.hash) == CacheIndex::kNone && !index_.goes_on(key.hash))) return false;
+    return search(key, now, hit);
+  }
   /// A fresh answer that a query of the key's routing was led to before; no match is needed then. `proposed`
   /// is what prefetch_entry() returned.
   bool find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit) {
+    if (proposed == CacheIndex::kNone && (!on() || !index_.goes_on(key.hash))) return false;
     CacheEntry* entry = proposed == CacheIndex::kNone ? nullptr : &at(proposed);
     if (entry == nullptr || !same_routing(*entry, key)) [[unlikely]] {
       entry = search_routed(key);
@@ -100,6 +104,8 @@ class Cache {
   static bool same_routing(CacheEntry& entry, const CacheKey& key) {
     return entry.routed_question() == CacheEntry::routed_question_of(key) && entry.has_name(key.name);
   }
+  /// What find() finds where the index doesn't rule it out.
+  bool search(const CacheKey& key, std::uint32_t now, CacheHit& hit);
   /// What find_routed() finds where no place was proposed, or the wrong one; or null.
   CacheEntry* search_routed(const CacheKey& key) const;
   /// Fills in `hit` where the entry is still fresh.

@@ -57,6 +57,9 @@ class CacheIndex {
     return m == 0 ? kNone : place;
   }
 
+  /// Where propose() found none: true where there may be one all the same, in a further bucket.
+  bool goes_on(std::uint64_t hash) const { return buckets_[home(hash)].elsewhere != 0; }
+
   /// The first place proposed that `is_it(place)` accepts, or kNone.
   template <typename IsIt>
   std::uint32_t find(std::uint64_t hash, IsIt is_it) const {
