@@ -21,8 +21,12 @@ using state::Waiting;
 
 // Bit i: octet i of the name, as the client wrote it, is an upper-case letter. A packet buffer has octets to
 // read behind the name.
-std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
+inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
   std::array<std::uint64_t, 4> bits{};
+  if (lower.length <= 32) [[likely]] {
+    bits[0] = differing(as_sent, lower.wire.data(), lower.length);
+    return bits;
+  }
   for (unsigned i = 0; i < lower.length; i += 32) {
     const unsigned left = std::min(32u, lower.length - i);
     bits[i / 64] |= std::uint64_t{differing(as_sent + i, &lower.wire[i], left)} << (i % 64);
