@@ -110,6 +110,7 @@ class RuleSet {
 
  private:
   friend class RuleSetBuilder;
+  friend class Partners;  // compare.cpp
 
   /// What a rule and behind it its name, in wire format, are stored in: most lie in one cache line, and all
   /// that a match needs with them. A reference counts units.
@@ -215,6 +216,7 @@ class RuleSet {
   unsigned first_level_ = dns::kMaxLabels + 1;
   std::size_t nodes_ = 0, rules_ = 0;
   MappedArray<Bucket> buckets_;
+  RuleIndex rules_end_ = 0;  ///< behind the last rule
   MappedArray<Unit> units_;  ///< the rules, with room for a wide load behind the last
   MappedArray<Several> several_;
   std::vector<Answer> answers_;
