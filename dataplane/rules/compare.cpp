@@ -32,7 +32,7 @@ class Partners {
   bool is_partner(RuleIndex rule, RuleIndex other) const {
     const Rule &a = from_.rule(rule), &b = in_.rule(other);
     return a.length == b.length && a.cover == b.cover &&
-           RuleSet::equal_octets(from_.octets_of(rule), in_.octets_of(other), a.length);
+           equal_octets(from_.octets_of(rule), in_.octets_of(other), a.length);
   }
   RuleIndex end() const { return in_.rules_end_; }
   RuleIndex after(RuleIndex rule) const {

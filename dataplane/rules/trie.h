@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "dataplane/base/limits.h"
+#include "dataplane/base/octets.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/rules/mapped_array.h"
 #include "dataplane/rules/rule.h"
@@ -172,8 +173,6 @@ class RuleSet {
     return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * buckets_.size() >> 64);
   }
   std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets_.size() ? 0 : bucket + 1; }
-  /// Compares 32 octets at a time; both may be read to 31 octets behind their end. `length` > 0.
-  static bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length);
   /// The first node with this tag from `bucket` on, or 0.
   Node probe(std::size_t bucket, std::uint32_t tag) const;
   /// The node of `name`'s last `labels` labels, whose hash is `hash`, or 0.

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "dataplane/net/checksum.h"
+#include "dataplane/stages/reflect.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 
@@ -37,12 +38,13 @@ void add_opt(const Query& q, bool servfail, Tail& tail) {
 }
 
 std::size_t limit_of(const Query& q) {
-  if (q.transport != state::Transport::kUdp) return q.room;
+  if (q.transport != state::Transport::kUdp) [[unlikely]]
+    return q.room;
   return std::min<std::size_t>(dns::client_limit(q.question.edns), q.room);
 }
 
 // Finishes the answer behind the client's own question, which stays as it is, its case included.
-Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
+[[gnu::always_inline]] inline Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   const dns::Question& question = q.question;
   const bool servfail = (hit.flags & dns::kRcodeMask) == static_cast<std::uint16_t>(dns::Rcode::kServFail);
   const std::size_t opt =
@@ -65,7 +67,7 @@ Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   return tail;
 }
 
-void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
+[[gnu::always_inline]] inline void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
   static constexpr Counter kCounted[] = {Counter::answered_cache, Counter::answered_rule,
                                          Counter::answered_zone};
   const Tail tail = write_hit(context, q, hit);
