@@ -25,7 +25,7 @@ struct Checking {
 };
 
 /// Everything below.
-void check(const Checking& c, const LoadOptions& options);
+void check(const Checking& c, const LoadOptions& options, Loaded& loaded);
 
 void check_dataplane(const Checking& c);
 /// Ports, their addresses, gateways, neighbours and mirrors.
@@ -34,8 +34,8 @@ void check_ports(const Checking& c);
 void check_endpoints(const Checking& c);
 void check_upstreams(const Checking& c);
 void check_networks(const Checking& c);
-/// Builds every rule set, to find the mistakes of its lines, and throws it away.
-void check_rules(const Checking& c, const LoadOptions& options);
+/// Builds every rule set that isn't known, into `loaded`.
+void check_rules(const Checking& c, const LoadOptions& options, Loaded& loaded);
 
 /// The index of the port that has `address`, or -1.
 int port_of(const Config& config, const IpAddress& address);

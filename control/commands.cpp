@@ -86,7 +86,10 @@ json Control::status() const {
                        {"busy_percent", rates_[i].busy},
                        {"queries_per_second", rates_[i].queries},
                        {"pending", stats.pending},
-                       {"cache_entries", stats.cache_entries}});
+                       {"cache_entries", stats.cache_entries},
+                       {"swaps", stats.swaps},
+                       {"last_swap_us", static_cast<double>(stats.last_swap_ns) / 1e3},
+                       {"swap_pause_us", static_cast<double>(stats.longest_swap_ns) / 1e3}});
     if constexpr (kStageCycles) workers.back()["stages"] = stages_result(stats);
   }
   return {{"version", kVersion},
@@ -94,6 +97,8 @@ json Control::status() const {
           {"uptime_seconds", seconds_since(started_)},
           {"generation", generation_->number()},
           {"config", config.path},
+          {"differs_from_file", generation_->read_as != last_read_},
+          {"read_as", generation_->read_as},
           {"ports", std::move(ports)},
           {"workers", std::move(workers)},
           {"rules", generation_->rules},
@@ -222,8 +227,8 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "rules") return rules();
   if (command == "health") return health();
   throw std::runtime_error("unknown command \"" + command +
-                           "\": there are status, reload, explain, upstreams, cache stats, cache flush, "
-                           "stats, rules, metrics, health");
+                           "\": there are status, reload, rollback, explain, upstreams, cache stats, cache "
+                           "flush, stats, rules, metrics, health");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {
@@ -239,17 +244,17 @@ void Control::handle(const json& request, ControlSocket::Done done) {
                       });
     return;
   }
-  if (command != "reload") return done(ok_reply(run_command(command, request)));
-  const bool dry_run = request.value("dry_run", false);
-  asio::co_spawn(io_, reload(dry_run),
-                 [done = std::move(done)](std::exception_ptr failed, Result<json> result) {
-                   if (failed != nullptr) return done(error_reply("the reload failed; nothing was changed"));
+  if (command != "reload" && command != "rollback") return done(ok_reply(run_command(command, request)));
+  auto change = command == "reload" ? reload(request.value("dry_run", false)) : rollback();
+  asio::co_spawn(io_, std::move(change),
+                 [done = std::move(done), command](std::exception_ptr failed, Result<json> result) {
+                   if (failed != nullptr) return done(error_reply("it failed; nothing was changed"));
                    if (result) {
                      spdlog::info("{}", (*result)["summary"].get<std::string>());
                      return done(ok_reply(std::move(*result)));
                    }
                    json reply = error_reply(result.error());
-                   reply["code"] = 78;
+                   if (command == "reload") reply["code"] = 78;
                    done(std::move(reply));
                  });
 }

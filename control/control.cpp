@@ -1,5 +1,7 @@
 #include "control/control.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
@@ -17,22 +19,40 @@ constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2
 // For workers to take new figures. Nobody waits for it.
 constexpr std::uint32_t kFiguresDeadlineMs = 2000;
 
-dns::HashKey draw_key(Random& random) {
-  return {random.next64(), random.next64()};
+// A worker never leaves its core, and must not have to share it: the calling thread keeps off the workers'
+// cores, as far as there are others.
+void leave_cores_of_workers(const conf::Dataplane& dataplane) {
+  cpu_set_t cores;
+  if (pthread_getaffinity_np(pthread_self(), sizeof cores, &cores) != 0) return;
+  for (const unsigned core : dataplane.workers) {
+    if (core < CPU_SETSIZE) CPU_CLR(core, &cores);
+  }
+  if (CPU_COUNT(&cores) == 0 && dataplane.control_core < CPU_SETSIZE) CPU_SET(dataplane.control_core, &cores);
+  if (pthread_setaffinity_np(pthread_self(), sizeof cores, &cores) != 0)
+    spdlog::warn("reloads can't be kept off the workers' cores");
 }
 
 }  // namespace
 
-Control::Control(conf::Config config)
-    : key_([] {
-        Random random(Random::system_seed());
-        return draw_key(random);
-      }()),
-      first_config_(std::move(config)),
+dns::HashKey Control::draw_key() {
+  Random random(Random::system_seed());
+  dns::HashKey key;
+  key.a = random.next64();
+  key.b = random.next64();
+  return key;
+}
+
+Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<const Generation> first)
+    : key_(key),
+      registry_(std::move(registry)),
+      generation_(std::move(first)),
+      last_read_(generation_->read_as),
       random_(Random::system_seed()),
       watch_log_([](const std::string& line) { spdlog::info("{}", line); }),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
-      tick_(io_) {}
+      tick_(io_) {
+  asio::post(builder_, [dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane); });
+}
 
 Control::~Control() {
   builder_.join();
@@ -47,9 +67,7 @@ Control::~Control() {
 }
 
 Result<void> Control::start() {
-  auto generation = make_generation(first_config_, 1, key_, registry_);
-  if (!generation) return Failure(generation.error());
-  const conf::Config& config = (*generation)->config;
+  const conf::Config& config = generation_->config;
   // The socket's lock first: a second daemon must not touch the ports of the first.
   if (auto opened = open_control_socket(config.control_socket); !opened) return opened;
   auto workers = Workers::open(config, key_);
@@ -77,16 +95,16 @@ Result<void> Control::start() {
   if (!routes) return Failure(routes.error());
   routes_.emplace(std::move(*routes));
   routes_->set_ports(mirrors_->route_ports());
-  routes_->want((*generation)->routes);
+  routes_->want(generation_->routes);
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   misses_.emplace(*crossing_, *resolver_, workers_->health());
   health_.emplace(*workers_, *crossing_, *resolver_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
-  Adjacencies adjacencies = adjacencies_of(**generation);
+  Adjacencies adjacencies = adjacencies_of(*generation_);
   path_states_ = adjacencies.states;
-  adopt(*generation);
+  adopt(generation_);
   if (auto launched = workers_->launch(generation_->snapshot, std::move(adjacencies.headers)); !launched)
     return launched;
   return open_sockets();

@@ -5,6 +5,7 @@
 #include <asio.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -31,7 +32,10 @@ namespace shunt::control {
 
 class Control {
  public:
-  explicit Control(conf::Config config);
+  /// Draws the key that all rule sets of this process are built with.
+  static dns::HashKey draw_key();
+  /// `first` was made with this key and registry.
+  Control(const dns::HashKey& key, Registry registry, std::shared_ptr<const Generation> first);
   ~Control();
 
   /// Brings everything up. After an error the object is only good for destruction.
@@ -62,9 +66,16 @@ class Control {
   void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
 
   // reload.cpp
-  struct Built;
+  struct Next;
+  using MakeNext = std::function<void(Next&)>;
   asio::awaitable<Result<nlohmann::json>> reload(bool dry_run);
-  asio::awaitable<Result<void>> switch_to(std::shared_ptr<const Generation> next);
+  asio::awaitable<Result<nlohmann::json>> rollback();
+  asio::awaitable<Result<nlohmann::json>> replace(MakeNext make, bool dry_run);
+  void read_file(Next& next) const;
+  void make_kept_again(Next& next) const;
+  asio::awaitable<void> build(std::shared_ptr<Next> next, MakeNext make);
+  asio::awaitable<Result<void>> switch_to(Next& next);
+  void release(std::shared_ptr<const void> last);
   asio::awaitable<void> wait_for_adjacencies(const Generation& next);
   asio::awaitable<std::vector<unsigned>> publish(const Generation& next);
   void republish_adjacencies();
@@ -92,13 +103,14 @@ class Control {
   void sample_rates();
 
   const dns::HashKey key_;
-  conf::Config first_config_;
   asio::io_context io_;
   asio::thread_pool builder_{1};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  Registry registry_;  ///< the builder's, once a reload is under way
+  Registry registry_;  ///< as of the current generation; the next one is made with a copy
   std::shared_ptr<const Generation> generation_;
-  std::vector<PathState> path_states_;  ///< parallel to the snapshot's paths
+  std::shared_ptr<const Generation> kept_;  ///< the one before, for a rollback; null: there is none
+  std::uint64_t last_read_ = 0;             ///< the generation as which the file was read last
+  std::vector<PathState> path_states_;      ///< parallel to the snapshot's paths
   Random random_;
   std::unique_ptr<Workers> workers_;
   std::optional<Mirrors> mirrors_;

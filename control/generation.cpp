@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <unordered_map>
 
 namespace shunt::control {
 namespace {
@@ -168,70 +167,6 @@ class SnapshotMaker {
   std::shared_ptr<state::Snapshot> snapshot_;
 };
 
-Result<void> build_rules(Generation& generation, const dns::HashKey& key, Registry& registry) {
-  const conf::Config& config = generation.config;
-  const conf::UpstreamResolver resolver = [&](std::string_view name) -> std::optional<std::uint32_t> {
-    const auto found = std::find_if(config.upstreams.begin(), config.upstreams.end(),
-                                    [&](const conf::Upstream& u) { return u.name == name; });
-    if (found == config.upstreams.end()) return std::nullopt;
-    const auto handle = registry.handle(found->name);
-    return handle ? std::optional(*handle) : std::nullopt;
-  };
-  std::vector<conf::Diagnostic> errors;
-  for (const conf::RuleSet& source : config.rule_sets) {
-    auto built =
-        std::make_shared<conf::BuiltRuleSet>(conf::build_rule_set(config, source, key, resolver, errors));
-    if (built->set != nullptr) generation.rules += built->rules();
-    generation.rule_sets.push_back(std::move(built));
-  }
-  if (!errors.empty()) return Failure(conf::to_text(errors));
-  std::uint64_t octets = 0;
-  for (const auto& set : generation.rule_sets)
-    octets += set->memory_octets();
-  // Old and new are held at once while a reload is under way.
-  if (octets * 2 > config.dataplane.rules_memory) {
-    return Failure("the rules take " + std::to_string(octets >> 20) +
-                   " MiB, and a reload holds them twice: more than rules_memory = " +
-                   std::to_string(config.dataplane.rules_memory >> 20) + " MiB");
-  }
-  generation.builtin = conf::build_builtin_rules(key);
-  return {};
-}
-
-using RuleHashes = std::unordered_map<std::uint64_t, std::uint64_t>;
-
-std::uint64_t hash_octets(std::span<const std::uint8_t> octets, std::uint64_t hash) {
-  for (const std::uint8_t octet : octets)
-    hash = (hash ^ octet) * 0x100000001b3;
-  return hash;
-}
-
-// A rule's identity (set, name, what it covers) and what it says, as hashes.
-void hash_rules(const rules::RuleSet& set, std::uint64_t set_hash, RuleHashes& hashes) {
-  for (const rules::RuleIndex i : set.rules()) {
-    const rules::Rule& rule = set.rule(i);
-    const std::uint64_t who = hash_octets(set.name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
-    std::uint64_t what = static_cast<std::uint64_t>(rule.action);
-    if (rule.action == rules::Action::kForward) what ^= std::uint64_t{rule.argument} << 8;
-    if (rule.action == rules::Action::kAnswer) {
-      for (const auto& group : set.answer(rule.argument).groups)
-        what = hash_octets(group.wire, what);
-    }
-    hashes[who] = what;
-  }
-}
-
-RuleHashes hash_rules(const Generation& generation) {
-  RuleHashes hashes;
-  hashes.reserve(generation.rules);
-  for (const auto& built : generation.rule_sets) {
-    const std::uint64_t set_hash = std::hash<std::string>{}(built->name);
-    hash_rules(*built->set, set_hash, hashes);
-    if (built->watches != nullptr) hash_rules(*built->watches, ~set_hash, hashes);
-  }
-  return hashes;
-}
-
 }  // namespace
 
 const conf::BuiltRuleSet* Generation::find_set(const rules::RuleSet* set) const {
@@ -248,11 +183,26 @@ const conf::RuleSet* Generation::source_of(const conf::BuiltRuleSet* set) const 
   return nullptr;
 }
 
-Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, std::uint64_t number,
-                                                          const dns::HashKey& key, Registry& registry) {
-  auto generation = std::make_shared<Generation>();
-  generation->config = std::move(config);
-  if (auto built = build_rules(*generation, key, registry); !built) return Failure(built.error());
+conf::LoadOptions load_options(const dns::HashKey& key, Registry& registry,
+                               std::initializer_list<const Generation*> held) {
+  conf::LoadOptions options;
+  options.key = key;
+  options.handle_of = [&registry](const std::string& name) { return registry.handle(name); };
+  for (const Generation* generation : held) {
+    if (generation == nullptr) continue;
+    for (std::size_t i = 0; i < generation->rule_sets.size(); ++i)
+      options.known.push_back({&generation->config.rule_sets[i], generation->rule_sets[i]});
+  }
+  return options;
+}
+
+namespace {
+
+Result<std::shared_ptr<const Generation>> finish(std::shared_ptr<Generation> generation, std::uint64_t number,
+                                                 const dns::HashKey& key, Registry& registry) {
+  for (const auto& set : generation->rule_sets)
+    generation->rules += set->rules();
+  generation->builtin = conf::build_builtin_rules(key);
   auto snapshot = SnapshotMaker(*generation, number, registry).make();
   if (!snapshot) return Failure(snapshot.error());
   generation->snapshot = *snapshot;
@@ -260,20 +210,25 @@ Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, s
   return std::shared_ptr<const Generation>(std::move(generation));
 }
 
-RuleChanges compare_rules(const Generation& before, const Generation& after) {
-  const RuleHashes old_rules = hash_rules(before), new_rules = hash_rules(after);
-  RuleChanges changes;
-  for (const auto& [who, what] : new_rules) {
-    const auto old = old_rules.find(who);
-    if (old == old_rules.end()) {
-      ++changes.added;
-    } else if (old->second != what) {
-      ++changes.changed;
-    }
-  }
-  for (const auto& [who, what] : old_rules)
-    changes.removed += !new_rules.contains(who);
-  return changes;
+}  // namespace
+
+Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, conf::BuiltRuleSets rule_sets,
+                                                          std::uint64_t number, const dns::HashKey& key,
+                                                          Registry& registry) {
+  auto generation = std::make_shared<Generation>();
+  generation->config = std::move(config);
+  generation->rule_sets = std::move(rule_sets);
+  generation->read_as = number;
+  return finish(std::move(generation), number, key, registry);
+}
+
+Result<std::shared_ptr<const Generation>> make_again(const Generation& earlier, std::uint64_t number,
+                                                     const dns::HashKey& key, Registry& registry) {
+  auto generation = std::make_shared<Generation>();
+  generation->config = earlier.config;
+  generation->rule_sets = earlier.rule_sets;
+  generation->read_as = earlier.read_as;
+  return finish(std::move(generation), number, key, registry);
 }
 
 }  // namespace shunt::control

@@ -123,6 +123,9 @@ void worker_text(Out out, const MetricsSnapshot& snapshot) {
             [](const Stats& stats) { return stats.cache_octets; });
   by_worker(out, snapshot, "shunt_worker_generation", "gauge", "generation that the worker uses",
             [](const Stats& stats) { return stats.generation; });
+  by_worker(out, snapshot, "shunt_worker_swap_pause_seconds", "gauge",
+            "the longest turn of the worker that took a new generation, or new routes, since the start",
+            [](const Stats& stats) { return static_cast<double>(stats.longest_swap_ns) / 1e9; });
 }
 
 void target_text(Out out, const MetricsSnapshot& snapshot) {

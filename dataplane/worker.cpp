@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dataplane/stages/stages.h"
@@ -189,6 +190,15 @@ void Worker::publish_stats() {
   published_stats_.publish(stats);
 }
 
+// The whole turn counts as the pause, the work of its burst included.
+void Worker::note_swap(const state::View* before, std::uint64_t ns) {
+  if (before == nullptr) return;
+  Stats& stats = context_.stats;
+  ++stats.swaps;
+  stats.last_swap_ns = ns;
+  stats.longest_swap_ns = std::max(stats.longest_swap_ns, ns);
+}
+
 void Worker::run() {
   const std::uint64_t hz = rte_get_tsc_hz();
   // Microseconds from TSC by multiplication: 2^32 / (hz / 10^6), exact enough for a deadline.
@@ -203,8 +213,11 @@ void Worker::run() {
   std::uint64_t before = began, busy_tsc = 0;
   unsigned turns = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    const state::View* const view = context_.view;
     const bool busy = turn({to_us(before)});
     const std::uint64_t after = rte_rdtsc();
+    if (context_.view != view) [[unlikely]]
+      note_swap(view, (after - before) * 1'000'000'000 / hz);
     ++stats[Counter::loops];
     if (busy) {
       ++stats[Counter::busy_loops];

@@ -18,6 +18,9 @@ namespace shunt::control::ctl {
 
 namespace {
 
+/// Of a dry run; the rest is counted.
+constexpr std::size_t kMostRulesShown = 300;
+
 const Json& child(const Json& object, std::string_view key) {
   static const Json kNull;
   if (!object.is_object()) return kNull;
@@ -58,6 +61,10 @@ std::string share(const Json& value) {
 
 std::string tenths(const Json& value) {
   return value.is_number() ? fmt::format("{:.1f}", value.get<double>()) : "-";
+}
+
+std::string microseconds(const Json& value) {
+  return value.is_number() ? fmt::format("{:.1f} us", value.get<double>()) : "-";
 }
 
 /// Where a worker's cycles go; nothing where the daemon doesn't count them.
@@ -103,23 +110,58 @@ std::string status_text(const Json& result) {
   const Json& uptime = child(result, "uptime_seconds");
   std::string out = fmt::format("shunt {}, pid {}, up {}\n", cell(result, "version"), cell(result, "pid"),
                                 uptime.is_number() ? duration_text(uptime.get<double>()) : "-");
-  out += fmt::format("generation {} of {}\nlimiting resource: {}\n", cell(result, "generation"),
-                     cell(result, "config"), cell(result, "limiting_resource"));
+  out += fmt::format("generation {} of {}\n", cell(result, "generation"), cell(result, "config"));
+  if (const Json& differs = child(result, "differs_from_file"); differs.is_boolean() && differs.get<bool>()) {
+    out += fmt::format("rolled back to what generation {} was: what runs differs from the file\n",
+                       cell(result, "read_as"));
+  }
+  out += fmt::format("limiting resource: {}\n", cell(result, "limiting_resource"));
   Table ports({"PORT", "DEVICE", "MAC", "LINK", "MIRROR", "ADDRESSES"});
   for (const Json& port : child(result, "ports")) {
     ports.add({cell(port, "name"), cell(port, "device"), cell(port, "mac"), cell(port, "link"),
                cell(port, "mirror"), cell(port, "addresses")});
   }
   if (!ports.empty()) out += "\n" + ports.text();
-  Table workers({">WORKER", ">CORE", ">GENERATION", ">BUSY", ">QUERIES/S", ">PENDING", ">CACHED"});
+  Table workers(
+      {">WORKER", ">CORE", ">GENERATION", ">BUSY", ">QUERIES/S", ">PENDING", ">CACHED", ">SWAP PAUSE"});
   for (const Json& worker : child(result, "workers")) {
     workers.add({cell(worker, "id"), cell(worker, "core"), cell(worker, "generation"),
                  percent(child(worker, "busy_percent")), cell(worker, "queries_per_second"),
-                 cell(worker, "pending"), cell(worker, "cache_entries")});
+                 cell(worker, "pending"), cell(worker, "cache_entries"),
+                 microseconds(child(worker, "swap_pause_us"))});
   }
   if (!workers.empty()) out += "\n" + workers.text();
   for (const Json& worker : child(result, "workers"))
     out += stages_text(worker);
+  return out;
+}
+
+std::string summary_text(const Json& result) {
+  return result.value("summary", std::string("done"));
+}
+
+std::string dry_run_text(const Json& result) {
+  std::string out = summary_text(result) + "\n";
+  const Json& changes = child(result, "changes");
+  for (const Json& table : child(changes, "tables")) {
+    const std::string name = cell(table, "name"), keys = cell(table, "keys");
+    out += cell(table, "change") + " " + cell(table, "kind") + (name == "-" ? "" : " \"" + name + "\"") +
+           (keys == "-" ? "" : ": " + keys) + "\n";
+  }
+  std::size_t shown = 0;
+  for (const Json& rule : child(changes, "rules")) {
+    if (++shown > kMostRulesShown) break;
+    const std::string before = cell(rule, "before"), after = cell(rule, "after");
+    out += fmt::format("{} {}: {}", cell(rule, "change"), cell(rule, "set"), cell(rule, "name"));
+    out += before == "-" ? " " + after : after == "-" ? " " + before : ": " + before + " → " + after;
+    out += "\n";
+  }
+  std::uint64_t all = 0;
+  for (const char* key : {"rules_added", "rules_removed", "rules_changed"})
+    if (const Json& count = child(changes, key); count.is_number_unsigned())
+      all += count.get<std::uint64_t>();
+  if (shown = std::min(shown, kMostRulesShown); all > shown)
+    out += fmt::format("and {} more changes of rules\n", all - shown);
   return out;
 }
 

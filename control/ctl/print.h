@@ -8,6 +8,11 @@
 namespace shunt::control::ctl {
 
 std::string status_text(const Json& result);
+/// The one line of a reload or a rollback.
+std::string summary_text(const Json& result);
+/// That line, and by name what would change: "+ corp: onprem.corp forward corp-dns", "- …",
+/// "~ corp: NAME: old → new", "~ network \"prod\": default".
+std::string dry_run_text(const Json& result);
 std::string explain_text(const Json& result);
 std::string upstreams_text(const Json& result);
 std::string cache_text(const Json& result);

@@ -93,6 +93,9 @@ struct alignas(kCacheLine) Stats {
   std::uint64_t cache_entries = 0;             ///< gauge
   std::uint64_t cache_octets = 0;              ///< gauge: memory that live entries take
   std::uint64_t generation = 0;                ///< of the snapshot in use
+  std::uint64_t swaps = 0;                     ///< views that were taken after the first
+  std::uint64_t last_swap_ns = 0;              ///< gauge: how long the turn took that took the last one
+  std::uint64_t longest_swap_ns = 0;           ///< gauge: of all of them
 
   std::uint64_t& operator[](Counter c) { return counters[c]; }
   std::uint64_t operator[](Counter c) const { return counters[c]; }

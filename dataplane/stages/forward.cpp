@@ -1,13 +1,14 @@
 // A query that isn't answered at once takes a pending slot: it joins an equal one in flight, goes to a
 // target, or waits for the control plane's decision.
-#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/octets.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
+#include "dataplane/stages/to_target.h"
 
 namespace shunt {
 namespace {
@@ -18,21 +19,22 @@ using state::Transport;
 using state::Waiter;
 using state::Waiting;
 
-// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. Sixteen octets a step; a
-// packet buffer has them to read behind the name, and what differs there is masked.
-std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
+// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. A packet buffer has octets to
+// read behind the name.
+inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
   std::array<std::uint64_t, 4> bits{};
-  for (unsigned i = 0; i < lower.length; i += 16) {
-    const __m128i sent = _mm_loadu_si128(reinterpret_cast<const __m128i*>(as_sent + i));
-    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(&lower.wire[i]));
-    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sent, low))) ^ 0xffff;
-    if (lower.length - i < 16) differ &= (1u << (lower.length - i)) - 1;
-    bits[i / 64] |= std::uint64_t{differ} << (i % 64);
+  if (lower.length <= 32) [[likely]] {
+    bits[0] = differing(as_sent, lower.wire.data(), lower.length);
+    return bits;
+  }
+  for (unsigned i = 0; i < lower.length; i += 32) {
+    const unsigned left = std::min(32u, lower.length - i);
+    bits[i / 64] |= std::uint64_t{differing(as_sent + i, &lower.wire[i], left)} << (i % 64);
   }
   return bits;
 }
 
-void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
+[[gnu::always_inline]] inline void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
   const dns::Question& question = q.question;
   w.id = question.id;
   w.flags = question.flags;
@@ -69,7 +71,7 @@ std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* options, st
 
 // Turns the client's message, in place, into the question that goes upstream: flags clean, the client's exact
 // name, our own OPT. The id is set when it is sent. The packet's data becomes the message.
-Outgoing make_question(Query& q) {
+[[gnu::always_inline]] inline Outgoing make_question(Query& q) {
   const dns::Question& question = q.question;
   // AD asks the upstream to say whether the answer is authentic (RFC 6840 section 5.7): known once, told to
   // each as it asked.
@@ -77,7 +79,7 @@ Outgoing make_question(Query& q) {
   // The options lie behind the place where the OPT record goes, so they are moved before it is overwritten.
   std::array<std::uint8_t, kMaxMessage> options;
   std::size_t kept = 0;
-  if (question.edns.foreign_options) {
+  if (question.edns.foreign_options) [[unlikely]] {
     kept = static_cast<std::size_t>(keep_far_options(options.data(), q.wire + question.edns.options_offset,
                                                      question.edns.options_length) -
                                     options.data());
@@ -143,7 +145,8 @@ const net::Adjacency* usable_path(Context& context, const state::Target& target,
   if (target.paths == 0) return nullptr;
   const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
   for (std::uint32_t i = 0; i < target.paths; ++i) {
-    path = target.first_path + (start + i) % target.paths;
+    const std::uint32_t nth = start + i < target.paths ? start + i : start + i - target.paths;
+    path = target.first_path + nth;
     const net::Adjacency& adjacency = context.view->adjacencies[path];
     if (adjacency.usable) return &adjacency;
   }
@@ -166,6 +169,12 @@ bool usable(Context& context, const state::Target& target, Choice& choice) {
 // other.
 Choice choose(Context& context, const Slot& slot, const state::Upstream& upstream) {
   const auto count = static_cast<std::uint32_t>(upstream.targets.size());
+  if (count == 1) {  // tried or not
+    Choice only;
+    const state::Target& target = upstream.targets.front();
+    if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) return {};
+    return usable(context, target, only) ? only : Choice{};
+  }
   const std::uint32_t start =
       upstream.policy == state::Policy::kOrdered || count < 2 ? 0 : context.random.below(count);
   for (const bool again : {false, true}) {
@@ -202,9 +211,11 @@ bool within_limits(Context& context, Query& q) {
   return true;
 }
 
-state::QuestionKey question_key(const Query& q) {
-  return {&q.question.name, q.key.hash,      q.upstream->handle, q.upstream->origin,
-          q.key.routing,    q.question.type, q.question.klass,   q.key.flags};
+state::QuestionKey question_key(const Context& context, const Query& q) {
+  const state::Origin origin = q.upstream->origin;
+  return {&q.question.name, q.key.hash,    q.upstream->handle,
+          origin,           q.key.routing, q.question.type,
+          q.question.klass, q.key.flags,   context.pending.equal_bucket(q.key.hash, origin)};
 }
 
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
@@ -260,36 +271,8 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   }
 }
 
-void forward_one(Context& context, Query& q) {
-  if (!within_limits(context, q)) return;
-  const state::QuestionKey key = question_key(q);
-  const bool shared = !q.question.edns.foreign_options;
-  if (shared && join(context, q, key)) return;
-  Slot* slot = open_slot(context, q, key, shared);
-  if (slot == nullptr) return;
-  const Outgoing question = make_question(q);
-  if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
-  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
-  if (!send_to_target(context, *slot, question, nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
-  }
-}
-
-// The slot that a message of the control plane is about, while it still waits for it; null (and counted)
-// where it ended.
-Slot* awaited(Context& context, rte_mbuf* packet) {
-  const Message& message = message_of(packet);
-  Slot* slot = context.pending.slot(message.slot);
-  if (slot != nullptr && slot->serial == message.serial && slot->waiting == Waiting::kForControl) return slot;
-  ++context.stats[Counter::ask_without_slot];
-  rte_pktmbuf_free(packet);
-  return nullptr;
-}
-
-}  // namespace
-
-bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
+[[gnu::always_inline]] inline bool send_inline(Context& context, Slot& slot, Outgoing question,
+                                               const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   Choice choice;
   if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
@@ -325,9 +308,43 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
   return true;
 }
 
+void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
+  if (!within_limits(context, q)) return;
+  const bool shared = !q.question.edns.foreign_options;
+  if (shared && join(context, q, key)) return;
+  Slot* slot = open_slot(context, q, key, shared);
+  if (slot == nullptr) return;
+  const Outgoing question = make_question(q);
+  if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
+  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
+  if (!send_inline(context, *slot, question, nullptr)) {
+    ++context.stats[Counter::upstream_without_path];
+    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
+}
+
+// The slot that a message of the control plane is about, while it still waits for it; null (and counted)
+// where it ended.
+Slot* awaited(Context& context, rte_mbuf* packet) {
+  const Message& message = message_of(packet);
+  Slot* slot = context.pending.slot(message.slot);
+  if (slot != nullptr && slot->serial == message.serial && slot->waiting == Waiting::kForControl) return slot;
+  ++context.stats[Counter::ask_without_slot];
+  rte_pktmbuf_free(packet);
+  return nullptr;
+}
+
+}  // namespace
+
+bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
+  return send_inline(context, slot, question, only);
+}
+
 void forward(Context& context, Burst& burst) {
+  std::array<state::QuestionKey, kBurst> keys;
   for (unsigned n = 0; n < burst.live; ++n) {
-    context.pending.prefetch_equal(question_key(burst.query[burst.alive[n]]));
+    keys[n] = question_key(context, burst.query[burst.alive[n]]);
+    context.pending.prefetch_equal(keys[n]);
     context.pending.prefetch_free(n);
   }
   if (burst.live != 0) {
@@ -336,7 +353,7 @@ void forward(Context& context, Burst& burst) {
     context.pending.draw_ahead(burst.live, upstream.first_port, upstream.last_port);
   }
   for (unsigned n = 0; n < burst.live; ++n)
-    forward_one(context, burst.query[burst.alive[n]]);
+    forward_one(context, burst.query[burst.alive[n]], keys[n]);
   burst.live = 0;
 }
 
@@ -395,7 +412,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
     q.key.flags = state::cache_flags(q.question);
     q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
     q.key.routing = state::kNoRouting;
-    slot = context.pending.open(question_key(q), false);
+    slot = context.pending.open(question_key(context, q), false);
   }
   Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
   if (w == nullptr) {

@@ -73,7 +73,8 @@ void read_questions(Context& context, Burst& burst) {
   burst.live = live;
 }
 
-void find_networks(Context& context, Burst& burst) {
+// Finds the clients' networks and makes the keys; asks for the buckets where they may be cached.
+void prepare_lookups(Context& context, Burst& burst) {
   unsigned live = 0;
   for (unsigned n = 0; n < burst.live; ++n) {
     const std::uint8_t i = burst.alive[n];
@@ -83,6 +84,8 @@ void find_networks(Context& context, Burst& burst) {
       send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
       continue;
     }
+    make_key(context, q);
+    context.cache.prefetch_bucket(q.key.hash);
     burst.alive[live++] = i;
   }
   burst.live = live;
@@ -90,16 +93,11 @@ void find_networks(Context& context, Burst& burst) {
 
 }  // namespace
 
-// In loops of their own: reading a name is one long chain of loads, hashing it one of multiplications, and
-// the processor overlaps only what is close together.
+// In two loops: reading a name is one long chain of loads, hashing it one of multiplications, and the
+// processor overlaps only what is close together.
 void parse(Context& context, Burst& burst) {
   read_questions(context, burst);
-  find_networks(context, burst);
-  for (unsigned n = 0; n < burst.live; ++n) {
-    Query& q = burst.query[burst.alive[n]];
-    make_key(context, q);
-    context.cache.prefetch_bucket(q.key.hash);
-  }
+  prepare_lookups(context, burst);
 }
 
 }  // namespace shunt

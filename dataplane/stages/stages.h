@@ -95,31 +95,35 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
 
 // answer.cpp
 // --------------------------------------------------------------------------------------------------------
-/// Sends the answer of `length` octets that stands at query.wire back to who asked, and counts it: the
-/// query's own question, unless that could not be read, with a new header in front and new octets behind.
-/// `tail` is the sum (net/checksum.h) of those behind the question, as if they began at an even offset.
-/// Takes the packet.
-void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted);
+// send_answer(), in reflect.h, is what the three below and the cache's stages send a query's answer
+// with.
 /// Makes an answer in place (dns::make_reply) and sends it.
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted);
 /// An error of ours.
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error);
+/// Gives the answer of `length` octets at `wire` inside `packet` to the control plane, for the stream client
+/// (`is_query`) or the ask whose ticket it carries. Takes the packet.
+void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
+                     std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
-/// Sends `length` octets of DNS at `wire` inside `packet`, whose sum is `sum`, to a waiter. Takes the packet.
-void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
-                    std::size_t length, net::Sum sum, Counter counted, const state::Try* truncated_by);
-
-/// Puts the headers of `adjacency` in front of a question (the packet's data, whose sum is `sum`) and sends
-/// it. Takes the packet.
-void send_question(Context& context, rte_mbuf* packet, net::Sum sum, const net::Adjacency& adjacency,
-                   std::uint16_t source_port, Counter counted);
+// to_waiter.h and to_target.h: the ways of forward.cpp and relay.cpp out.
 
 // transmit.cpp
 // ------------------------------------------------------------------------------------------------------
+/// Gives the port's queued frames to its driver. What the driver doesn't take is dropped and counted.
+void flush_port(Context& context, WorkerPort& port);
 /// Queues a frame for the port; sends the queue when it is full. Takes the packet.
-void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter counted);
-/// Gives all queued frames to the drivers. What a driver doesn't take is dropped and counted.
+inline void transmit(Context& context, WorkerPort& port, rte_mbuf* packet, Counter counted) {
+  TransmitQueue& queue = port.transmit;
+  queue.packets[queue.count] = packet;
+  queue.counted[queue.count] = counted;
+  if (++queue.count == TransmitQueue::kSize) flush_port(context, port);
+}
+inline void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter counted) {
+  transmit(context, context.ports[port], packet, counted);
+}
+/// The same for all ports.
 void flush(Context& context);
 
 /// Counts the answer that is made for a waiter now, and how long it waited: in all, and for its rule.

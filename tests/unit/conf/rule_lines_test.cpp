@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -110,6 +111,56 @@ TEST_F(RuleLines, EveryPrefixLengthCoversItsAddressesAndNoOthers) {
       const auto name = dns::parse_name(dotted(a, true) + ".in-addr.arpa").value();
       EXPECT_EQ(!built_.set->find_all(name).empty(), (a & mask) == network)
           << dotted(a, false) << "/" << length;
+    }
+  }
+}
+
+/// The reverse name of an address (RFC 1035 section 3.5, RFC 3596 section 2.5), written by hand.
+std::string reverse_name(const IpAddress& a) {
+  std::string text;
+  if (a.is_v4()) {
+    for (int i = 15; i >= 12; --i)
+      text += std::to_string(a.octets[static_cast<std::size_t>(i)]) + ".";
+    return text + "in-addr.arpa";
+  }
+  for (int i = 15; i >= 0; --i)
+    for (const unsigned shift : {0u, 4u})
+      text += std::string(1, "0123456789abcdef"[a.octets[static_cast<std::size_t>(i)] >> shift & 0xfu]) + ".";
+  return text + "ip6.arpa";
+}
+
+TEST_F(RuleLines, PrefixesOfBothFamiliesCoverByEveryBit) {
+  std::mt19937 random(7);
+  for (unsigned round = 0; round < 3 * (33 + 129); ++round) {
+    const bool v4 = round % (33 + 129) < 33;
+    const unsigned first = v4 ? 96 : 0;  // an address of IPv4 is the end of one of IPv6
+    const unsigned length = v4 ? 96 + round % (33 + 129) : round % (33 + 129) - 33;
+    std::uint8_t octets[16];
+    for (std::uint8_t& octet : octets)
+      octet = static_cast<std::uint8_t>(random());
+    octets[0] = 0x20;
+    const IpAddress network = [&] {
+      IpAddress masked = v4 ? IpAddress::v4(octets) : IpAddress::v6(octets);
+      for (unsigned bit = length; bit < 128; ++bit)
+        masked.octets[bit / 8] &= static_cast<std::uint8_t>(~(0x80u >> bit % 8));
+      return masked;
+    }();
+    const Prefix prefix{network, static_cast<std::uint8_t>(length)};
+    rules_of(prefix.to_string() + " system");
+    for (unsigned sample = 0; sample < 8; ++sample) {
+      IpAddress inside = network;
+      for (unsigned bit = length; bit < 128; ++bit)
+        if (sample > 0 && (sample == 1 || random() % 2 == 0))
+          inside.octets[bit / 8] |= static_cast<std::uint8_t>(0x80u >> bit % 8);
+      const auto covered = [&](const IpAddress& a) {
+        return !built_.set->find_all(dns::parse_name(reverse_name(a)).value()).empty();
+      };
+      ASSERT_TRUE(covered(inside)) << prefix.to_string() << " " << inside.to_string();
+      for (unsigned bit = first; bit < 128; ++bit) {
+        IpAddress flipped = inside;
+        flipped.octets[bit / 8] ^= static_cast<std::uint8_t>(0x80u >> bit % 8);
+        ASSERT_EQ(covered(flipped), bit >= length) << prefix.to_string() << " " << flipped.to_string();
+      }
     }
   }
 }

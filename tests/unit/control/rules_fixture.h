@@ -33,7 +33,11 @@ class Generations {
     }
     text += "[[network]]\nname = \"prod\"\nclients = [\"10.1.0.0/16\"]\nrules = [" + names +
             "]\ndefault = \"internet\"\n" + std::string(more);
-    auto made = make_generation(conf::load_right(text), ++number_, kRulesKey, registry_);
+    conf::Loaded loaded = conf::load_text(text, "shunt.toml", load_options(kRulesKey, registry_, {}));
+    EXPECT_TRUE(loaded.config) << conf::to_text(loaded.errors);
+    if (!loaded.config) return nullptr;
+    auto made = make_generation(std::move(*loaded.config), std::move(loaded.rule_sets), ++number_, kRulesKey,
+                                registry_);
     EXPECT_TRUE(made) << (made ? "" : made.error());
     return made ? *made : nullptr;
   }
