@@ -187,8 +187,7 @@ state::View make_view(const dns::HashKey& key) {
   const auto set = make_rules(key);
   s->keep.push_back(set);
   state::Network network;
-  network.sets[0] = set.get();
-  network.set_count = 1;
+  network.rules.add(*set);
   network.routing = 1;
   s->networks.push_back(network);
   state::Upstream upstream;

@@ -4,6 +4,7 @@
 #include <ldns/ldns.h>
 
 #include <algorithm>
+#include <cassert>
 
 namespace shunt::control {
 namespace {
@@ -11,41 +12,28 @@ namespace {
 using nlohmann::json;
 using rules::Action;
 
-// The lookup of stages/match.cpp for one name: best rule over all sets of a network.
+// A network's lookups for one name: the dataplane's own.
 class Lookup {
  public:
-  Lookup(const state::Network& network, const dns::Name& name, const dns::HashKey& key)
-      : network_(network), name_(name) {
-    dns::hash_suffixes(key, name, hashes_.data());
+  Lookup(const rules::Association& rules, const dns::Name& name, const dns::HashKey& key)
+      : rules_(rules), name_(name), hashes_((dns::kMaxLabels + 1) * kBurst) {
+    dns::hash_suffixes(key, name, hashes_.data(), kBurst);
   }
 
+  /// As a worker finds it, in a burst.
   rules::Match winner() const {
+    const dns::Name* const name = &name_;
     rules::Match best;
-    for (std::uint8_t s = 0; s < network_.set_count; ++s)
-      take(*network_.sets[s], s, best);
-    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
+    rules_.find_burst(1, &name, hashes_.data(), &best);
+    assert(best == rules_.find(name_, hashes_.data(), kBurst));
     return best;
   }
-  rules::Match builtin() const {
-    rules::Match best;
-    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
-    return best;
-  }
-  const rules::RuleSet* set(const rules::Match& match) const {
-    if (!match.found()) return nullptr;
-    return match.set < network_.set_count ? network_.sets[match.set] : network_.builtin;
-  }
+  rules::Match system() const { return rules_.find_system(name_, hashes_.data(), kBurst); }
 
  private:
-  void take(const rules::RuleSet& set, std::uint8_t position, rules::Match& best) const {
-    rules::Match match = set.find(name_, hashes_.data());
-    match.set = position;
-    if (match.precedence() > best.precedence()) best = match;
-  }
-
-  const state::Network& network_;
+  const rules::Association& rules_;
   const dns::Name& name_;
-  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes_;
+  std::vector<std::uint64_t> hashes_;
 };
 
 class Explanation {
@@ -108,41 +96,35 @@ class Explanation {
     return described;
   }
 
-  void add_losers(const state::Network& network, const dns::Name& name, const rules::RuleSet* winning_set,
-                  const rules::Match& winner) {
-    for (std::uint8_t s = 0; s <= network.set_count; ++s) {
-      const rules::RuleSet* set = s < network.set_count ? network.sets[s] : network.builtin;
-      if (set == nullptr) continue;
-      for (const rules::RuleIndex i : set->find_all(name)) {
-        if (set == winning_set && i == winner.rule) continue;
-        json loser = describe(*set, i);
-        loser["why"] = why_lost(set->rule(i), winner, s);
-        result["others"].push_back(std::move(loser));
-      }
+  void add_losers(const rules::Association& rules, const dns::Name& name, const rules::Match& winner) {
+    for (const rules::Match& match : rules.find_all(name)) {
+      if (match == winner) continue;
+      json loser = describe(*rules.set_of(match), match.rule);
+      loser["why"] = why_lost(match, winner);
+      result["others"].push_back(std::move(loser));
     }
   }
 
-  static std::string why_lost(const rules::Rule& rule, const rules::Match& winner, std::uint8_t set) {
-    if (rule.labels < winner.labels) return "its name is shorter";
-    if (rule.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
-    if (set > winner.set) return "its rule set comes later";
-    return "passed over by a `system` rule";
+  static std::string why_lost(const rules::Match& loser, const rules::Match& winner) {
+    if (loser.labels < winner.labels) return "its name is shorter";
+    if (loser.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
+    if (rules::Association::is_users(loser)) return "its rule set comes later";
+    return "a user's rule wins over a built-in one";
   }
 
   void decide(const dns::Name& name, const state::Network& network) {
     result["network"] = network.name;
-    const Lookup lookup(network, name, key_);
-    rules::Match match = lookup.winner();
-    const rules::RuleSet* set = lookup.set(match);
-    const rules::Match first = match;
-    const rules::RuleSet* first_set = set;
+    const Lookup lookup(network.rules, name, key_);
+    const rules::Match first = lookup.winner();
+    rules::Match match = first;
+    const rules::RuleSet* set = network.rules.set_of(match);
     if (set != nullptr) result["rule"] = describe(*set, match.rule);
     if (set != nullptr && set->rule(match.rule).action == Action::kSystem) {
-      match = lookup.builtin();
-      set = lookup.set(match);
+      match = lookup.system();
+      set = network.rules.set_of(match);
       result["then"] = set == nullptr ? "the network's default upstream" : text(*set, match.rule);
     }
-    if (first_set != nullptr) add_losers(network, name, first_set, first);
+    if (first.found()) add_losers(network.rules, name, first);
     if (set == nullptr) return go_to_default(network);
     act(*set, match);
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 #include <unordered_map>
 
 namespace shunt::control {
@@ -144,18 +143,17 @@ class SnapshotMaker {
     snapshot_->keep.push_back(generation_.builtin);
     std::vector<std::pair<Prefix, std::uint32_t>> clients;
     // Networks whose names all lead to the same origins share the answers that are known to be right for one.
-    using Routes = std::tuple<decltype(state::Network::sets), const rules::RuleSet*, std::uint32_t>;
-    std::map<Routes, state::Routing> routings;
+    std::map<std::pair<rules::Association, std::uint32_t>, state::Routing> routings;
     for (const conf::Network& from : config_.networks) {
       const auto index = static_cast<std::uint32_t>(snapshot_->networks.size());
       for (const Prefix& prefix : from.clients)
         clients.emplace_back(prefix, index);
       state::Network to;
       for (const std::string& name : from.rules)
-        to.sets[to.set_count++] = by_name.at(name)->set.get();
-      if (from.autodefined) to.builtin = generation_.builtin.get();
+        to.rules.add(*by_name.at(name)->set);
+      if (from.autodefined) to.rules.set_builtin(generation_.builtin.get());
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
-      auto& routing = routings[{to.sets, to.builtin, to.default_upstream}];
+      auto& routing = routings[{to.rules, to.default_upstream}];
       if (routing == state::kNoRouting) routing = registry_.next_routing();
       to.routing = routing;
       to.name = from.name;

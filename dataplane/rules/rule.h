@@ -44,6 +44,7 @@ struct Match {
   Cover cover = Cover::kSuffix;
   std::uint8_t set = 0;  ///< position among the network's sets
 
+  friend bool operator==(const Match&, const Match&) = default;
   bool found() const { return rule != kNoRule; }
   /// Longest name first, then `=`, `*.`, suffix. Found matches are above kNone's 0.
   std::uint32_t precedence() const {

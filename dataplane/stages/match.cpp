@@ -47,9 +47,9 @@ void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, s
 
 // Carries out what a rule says. True where the query goes on, with `upstream` set.
 bool act(Context& context, Query& q, const rules::Rule& rule) {
-  const bool builtin = q.set == context.snapshot->networks[q.network].builtin;
-  const state::Maker maker = builtin ? state::Maker::kZone : state::Maker::kRule;
-  const Counter counted = builtin ? Counter::answered_zone : Counter::answered_rule;
+  const bool users = rules::Association::is_users(q.match);
+  const state::Maker maker = users ? state::Maker::kRule : state::Maker::kZone;
+  const Counter counted = users ? Counter::answered_rule : Counter::answered_zone;
   switch (rule.action) {
     case Action::kForward:
       q.upstream = context.snapshot->upstream(rule.argument);
@@ -81,37 +81,16 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
 bool decide(Context& context, Burst& burst, std::uint8_t i) {
   Query& q = burst.query[i];
   const state::Network& network = context.snapshot->networks[q.network];
-  q.set = nullptr;
-  if (q.match.found()) {
-    const bool user = q.match.set < network.set_count;
-    q.set = user ? network.sets[q.match.set] : network.builtin;
-    if (q.set->rule(q.match.rule).action == Action::kSystem) {
-      // As if no rule matched: built-in names first, then the default.
-      q.set = nullptr;
-      if (network.builtin != nullptr) {
-        q.match = network.builtin->find(q.question.name, &burst.hashes.at[0][i], kBurst);
-        if (q.match.found()) q.set = network.builtin;
-      }
-    }
-    if (q.set != nullptr) return act(context, q, q.set->rule(q.match.rule));
+  q.set = network.rules.set_of(q.match);
+  if (q.set != nullptr && q.set->rule(q.match.rule).action == Action::kSystem) {
+    q.match = network.rules.find_system(q.question.name, &burst.hashes.at[0][i], kBurst);
+    q.set = network.rules.set_of(q.match);
   }
+  if (q.set != nullptr) return act(context, q, q.set->rule(q.match.rule));
   q.upstream = context.snapshot->upstream(network.default_upstream);
   if (q.upstream != nullptr) return true;
   send_error(context, q, Rcode::kRefused, ExtendedError::kNoReachableAuthority);
   return false;
-}
-
-// Looks the queries of one network up in all its sets.
-void match_network(const Burst& burst, const state::Network& network,
-                   const std::array<const dns::Name*, kBurst>& names,
-                   std::array<rules::Match, kBurst>& best) {
-  const std::uint64_t* hashes = burst.hashes.at[0].data();
-  for (std::uint8_t s = 0; s < network.set_count; ++s) {
-    network.sets[s]->find_burst(burst.queries, names.data(), hashes, s, best.data());
-  }
-  if (network.builtin != nullptr) {
-    network.builtin->find_burst(burst.queries, names.data(), hashes, network.set_count, best.data());
-  }
 }
 
 }  // namespace
@@ -137,7 +116,8 @@ void match(Context& context, Burst& burst) {
       names[i] = &burst.query[i].question.name;
       done |= std::uint64_t{1} << i;
     }
-    match_network(burst, snapshot.networks[network], names, best);
+    snapshot.networks[network].rules.find_burst(burst.queries, names.data(), burst.hashes.at[0].data(),
+                                                best.data());
   }
 
   burst.live = 0;

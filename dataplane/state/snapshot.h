@@ -18,7 +18,7 @@
 #include "dataplane/net/adjacency.h"
 #include "dataplane/net/local_addresses.h"
 #include "dataplane/net/prefixes.h"
-#include "dataplane/rules/trie.h"
+#include "dataplane/rules/association.h"
 #include "dataplane/state/cache.h"
 
 namespace shunt::state {
@@ -62,10 +62,7 @@ struct Endpoint {
 };
 
 struct Network {
-  std::array<const rules::RuleSet*, kMaxRuleSetsPerNetwork> sets{};
-  std::uint8_t set_count = 0;
-  const rules::RuleSet* builtin =
-      nullptr;  ///< weaker than any user's rule of the same name; null where switched off
+  rules::Association rules;
   std::uint32_t default_upstream = kNoUpstream;  ///< handle
   /// Which of its rules leads a name to which origin: the same for networks of one snapshot with the same
   /// sets and default, and another one in each snapshot.

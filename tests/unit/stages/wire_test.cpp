@@ -225,7 +225,7 @@ TEST_F(Wire, what_a_rule_answered_is_remembered_until_the_routing_changes) {
     EXPECT_EQ(rig.stats()[Counter::cache_hits], again ? 2u : 0u);
   }
   EXPECT_EQ(rig.stats()[Counter::answered_rule], 4u);
-  rig.snapshot().networks[0].set_count = 0;
+  rig.snapshot().networks[0].rules = {};
   rig.snapshot().networks[0].routing = 2;
   rig.ask(query("x.nx.example"));
   rig.turn();
