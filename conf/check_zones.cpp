@@ -27,8 +27,7 @@ void check_apexes(const Config& config, const Places& places, Report& report) {
       if (is_new || other->second == i) continue;
       report.error(places.at("zone", i, "networks", n),
                    fmt::format("[[zone]]: network {} has a zone {} already, from {} (line {})",
-                               in_quotes(file.networks[n]), apex,
-                               in_quotes(config.zones[other->second].file),
+                               in_quotes(file.networks[n]), apex, in_quotes(config.zones[other->second].file),
                                places.at("zone", other->second, "file").line),
                    "join the files, or give each network one of them");
     }
@@ -69,8 +68,9 @@ void load_zones(Config& config, const Places& places, Report& report) {
     std::vector<Diagnostic> errors;
     file.zone = read_zone_file(file.file, errors);
     read.emplace(file.file, file.zone);
-    // What concerns the file as a whole is told where it is named.
     for (Diagnostic& error : errors) {
+      if (error.hint.empty()) error.hint = "what a zone file may say is in shunt.toml(5), ZONES";
+      // What concerns the file as a whole is told where it is named.
       if (error.position.line != 0) continue;
       error.message = fmt::format("[[zone]]: {}: {}", in_quotes(file.file), error.message);
       error.file = report.path();

@@ -152,8 +152,7 @@ void read_network(Reader& t, Network& network) {
 
 void read_zone(Reader& t, ZoneFile& zone, const std::string& config_path) {
   t.text({"file", "\"compute.internal.zone\"", Need::kRequired}, zone.file, check_not_empty);
-  if (!zone.file.empty())
-    zone.file = (std::filesystem::path(config_path).parent_path() / zone.file).string();
+  if (!zone.file.empty()) zone.file = (std::filesystem::path(config_path).parent_path() / zone.file).string();
   const Key networks{"networks", R"(["prod"])", Need::kRequired};
   t.for_each_text(networks, [&](const toml::node& node, std::string_view text) {
     if (const std::string wrong = check_name(text); !wrong.empty()) {

@@ -22,7 +22,8 @@ constexpr std::size_t kSoaNumbers = 20;
 
 /// What may stand beside a CNAME (RFC 4034 section 3, 4; RFC 2535's forerunners): the records of DNSSEC.
 bool may_stand_beside_alias(std::uint16_t type) {
-  constexpr std::uint16_t kBeside[] = {24 /* SIG */, 25 /* KEY */, 30 /* NXT */, 46 /* RRSIG */, 47 /* NSEC */};
+  constexpr std::uint16_t kBeside[] = {24 /* SIG */, 25 /* KEY */, 30 /* NXT */, 46 /* RRSIG */,
+                                       47 /* NSEC */};
   return std::find(std::begin(kBeside), std::end(kBeside), type) != std::end(kBeside);
 }
 

@@ -17,12 +17,10 @@ class ZoneEntry {
   std::string add(std::string_view line);
   /// Whether a parenthesis is open: the entry goes on in the next line.
   bool open() const { return depth_ > 0; }
-  /// In one line; quotes and escapes as they were, parentheses as spaces. A space in front says that the entry
-  /// has no name of its own.
+  /// In one line; quotes and escapes as they were, parentheses as spaces. A space in front says that the
+  /// entry has no name of its own.
   const std::string& text() const { return text_; }
   bool blank() const { return text_.find_first_not_of(" \t") == std::string::npos; }
-  /// Has it data in the generic form, "\#" (RFC 3597)?
-  bool generic() const { return text_.find("\\#") != std::string::npos; }
   void clear() {
     text_.clear();
     depth_ = 0;

@@ -4,10 +4,12 @@
 #include <ldns/ldns.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "conf/line_file.h"
 #include "conf/report.h"
@@ -18,8 +20,6 @@
 namespace shunt::conf {
 namespace {
 
-/// A TTL that no record can have (RFC 2181 section 8): what ldns gives a record without one.
-constexpr std::uint32_t kNoTtl = 0xffffffff;
 constexpr std::uint32_t kMaxTtl = 0x7fffffff;
 
 struct FreeName {
@@ -121,9 +121,51 @@ class ZoneFileReader {
     const std::string_view word = take_word(rest);
     if (word.starts_with('$')) return take_directive(word, rest);
     if (!named && previous_ == nullptr)
-      return error("the first record has no name", "a line that begins with a blank is about the name before");
+      return error("the first record has no name",
+                   "a line that begins with a blank is about the name before");
     lost_ = origin_ == nullptr && !begin_at(word);
-    if (!lost_) take_record();
+    if (lost_) return;
+    const std::string_view owner = named ? word : std::string_view();
+    if (read_head(named ? rest : std::string_view(entry_.text()))) take_record(owner);
+  }
+
+  /// TTL and class in either order, and the type: what stands between a record's name and its data. ldns
+  /// wants the TTL first, passes over what it doesn't understand there, and says of an unknown type that the
+  /// data is wrong.
+  bool read_head(std::string_view rest) {
+    ttl_.reset();
+    std::string_view word = take_word(rest);
+    for (unsigned i = 0; i < 2; ++i) {
+      if (!word.empty() && word.front() >= '0' && word.front() <= '9') {
+        ttl_ = parse_ttl(word);
+        if (!ttl_) {
+          error(fmt::format("{} is no TTL", in_quotes(word)),
+                "TTLs are seconds, at most 2^31 - 1, or like 1h30m");
+          return false;
+        }
+      } else if (!same_word(word, "IN")) {
+        break;
+      }
+      word = take_word(rest);
+    }
+    if (same_word(word, "CH") || same_word(word, "HS") || same_word(word, "CS")) {
+      error(fmt::format("the class {} is not IN", word), "leave the class out, or write IN");
+      return false;
+    }
+    type_ = parse_type(word);
+    if (type_ == 0) {
+      error(word.empty() ? "the record has no type"
+                         : fmt::format("{} is no type that a zone's record can have", in_quotes(word)),
+            hint_for(word, common_types(), "types"));
+      return false;
+    }
+    data_ = rest;
+    if (std::string_view mark = rest; take_word(mark) == "\\#") {
+      generic_octets_ = std::strtoul(std::string(take_word(mark)).c_str(), nullptr, 10);
+    } else {
+      generic_octets_.reset();
+    }
+    return true;
   }
 
   /// Takes the first record's name as the origin.
@@ -159,7 +201,7 @@ class ZoneFileReader {
     } else if (same_word(word, "$TTL")) {
       const std::optional<std::uint32_t> ttl = parse_ttl(value);
       if (!ttl) return error(fmt::format("$TTL: {} is no time", in_quotes(value)), "for example: $TTL 1h");
-      default_ttl_ = *ttl;
+      default_ttl_ = ttl;
     } else if (same_word(word, "$INCLUDE")) {
       error("$INCLUDE is not available", "put the other file's records into this one");
     } else if (same_word(word, "$GENERATE")) {
@@ -169,53 +211,63 @@ class ZoneFileReader {
     }
   }
 
+  /// Seconds, or numbers with units: "1h30m".
   static std::optional<std::uint32_t> parse_ttl(std::string_view text) {
-    constexpr std::size_t kMost = 20;
-    if (text.empty() || text.size() > kMost || text.front() < '0' || text.front() > '9') return std::nullopt;
-    const std::string copy(text);
-    const char* end = nullptr;
-    const std::uint32_t ttl = ldns_str2period(copy.c_str(), &end);
-    if (end == nullptr || *end != '\0' || ttl > kMaxTtl) return std::nullopt;
-    return ttl;
+    constexpr std::size_t kMost = 20;  // characters
+    if (text.empty() || text.size() > kMost) return std::nullopt;
+    constexpr std::pair<char, std::uint32_t> kUnits[] = {
+        {'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    std::uint64_t ttl = 0, number = 0;
+    bool digits = false;
+    for (const char c : text) {
+      if (c >= '0' && c <= '9') {
+        number = number * 10 + static_cast<std::uint64_t>(c - '0');
+        digits = true;
+      } else {
+        const auto* unit =
+            std::ranges::find(kUnits, static_cast<char>(c | 0x20), &std::pair<char, std::uint32_t>::first);
+        if (unit == std::end(kUnits) || !digits) return std::nullopt;
+        ttl += number * unit->second;
+        number = 0;
+        digits = false;
+      }
+      if (number > kMaxTtl || ttl > kMaxTtl) return std::nullopt;
+    }
+    ttl += number;
+    return ttl > kMaxTtl ? std::nullopt : std::optional(static_cast<std::uint32_t>(ttl));
   }
 
-  void take_record() {
+  void take_record(std::string_view owner) {
+    const std::string text = fmt::format("{} 0 IN {} {}", owner, type_text(type_), data_);
     ldns_rr* parsed = nullptr;
     ldns_rdf* previous = previous_.release();
-    const ldns_status status =
-        ldns_rr_new_frm_str(&parsed, entry_.text().c_str(), kNoTtl, origin_.get(), &previous);
+    const ldns_status status = ldns_rr_new_frm_str(&parsed, text.c_str(), 0, origin_.get(), &previous);
     previous_.reset(previous);
     const Record rr(parsed);
     if (status != LDNS_STATUS_OK || rr == nullptr)
-      return error(ldns_get_errorstr_by_id(status), "NAME [TTL] [IN] TYPE DATA, as in RFC 1035 section 5");
-    if (ldns_rr_get_class(rr.get()) != LDNS_RR_CLASS_IN)
-      return error("the record's class is not IN", "leave the class out, or write IN");
-    const auto type = static_cast<std::uint16_t>(ldns_rr_get_type(rr.get()));
-    if (parse_type(type_text(type)) != type)
-      return error(fmt::format("{} is no type that a zone's record can have", type_text(type)), "");
+      return error(fmt::format("{} record: {}", type_text(type_), ldns_get_errorstr_by_id(status)),
+                   "NAME [TTL] [IN] TYPE DATA, as in RFC 1035 section 5");
     const std::vector<std::uint8_t> data = data_of(*rr);
     if (data.size() > kMaxRrSetOctets) return error("the record fits no message", "");
-    if (entry_.generic() && !is_well_formed(type, data))
-      return error(fmt::format("the data is not that of a {}", type_text(type)), "");
-    add(*rr, type, data);
+    const bool good = ldns_rr_get_type(rr.get()) == type_ &&
+                      ldns_rr_get_class(rr.get()) == LDNS_RR_CLASS_IN &&
+                      (!generic_octets_ || (*generic_octets_ == data.size() && is_well_formed(type_, data)));
+    if (!good) return error(fmt::format("the data is not that of a {}", type_text(type_)), "");
+    add(*rr, data);
   }
 
-  void add(const ldns_rr& rr, std::uint16_t type, std::span<const std::uint8_t> data) {
+  void add(const ldns_rr& rr, std::span<const std::uint8_t> data) {
     dns::Name owner;
     const ldns_rdf* name = ldns_rr_owner(&rr);
     if (dns::read_name({ldns_rdf_data(name), ldns_rdf_size(name)}, owner) == 0)
       return error("the record's name is malformed", "");
-    std::uint32_t ttl = ldns_rr_ttl(&rr);
-    if (ttl != kNoTtl) last_ttl_ = ttl;
-    if (ttl == kNoTtl) ttl = default_ttl_ != kNoTtl ? default_ttl_ : last_ttl_;
-    if (ttl == kNoTtl) {  // the SOA itself, or only it had none: its MINIMUM
-      if (type != static_cast<std::uint16_t>(dns::Type::kSoa) || data.size() < 4)
-        return error("the record has no TTL, nor has any before it", "$TTL gives one to all: $TTL 1h");
-      ttl = last_ttl_ = load_be32(&data[data.size() - 4]);
+    if (ttl_) last_ttl_ = ttl_;
+    std::optional<std::uint32_t> ttl = ttl_ ? ttl_ : default_ttl_ ? default_ttl_ : last_ttl_;
+    if (!ttl) {  // then it is the SOA: its MINIMUM
+      if (data.size() < 4) return error("the record has no TTL, nor has any before it", "");
+      ttl = last_ttl_ = std::min(load_be32(&data[data.size() - 4]), kMaxTtl);
     }
-    if (ttl > kMaxTtl)
-      return error(fmt::format("the TTL is above {}", kMaxTtl), "TTLs are seconds, at most 2^31 - 1");
-    if (std::string wrong = builder_.add(owner, type, ttl, data, first_line_); !wrong.empty())
+    if (std::string wrong = builder_.add(owner, type_, *ttl, data, first_line_); !wrong.empty())
       error(std::move(wrong), "");
     lost_ = !builder_.has_soa();
   }
@@ -230,8 +282,13 @@ class ZoneFileReader {
   std::uint32_t first_line_ = 0;  ///< of the entry
   std::string source_;            ///< that line's beginning
   ZoneEntry entry_;
+  // Of the entry's record:
+  std::optional<std::uint32_t> ttl_;
+  std::string_view data_;
+  std::uint16_t type_ = 0;
+  std::optional<unsigned long> generic_octets_;  ///< what its data's generic form (RFC 3597) says of its size
   LdnsName origin_, previous_;
-  std::uint32_t default_ttl_ = kNoTtl, last_ttl_ = kNoTtl;
+  std::optional<std::uint32_t> default_ttl_, last_ttl_;
 };
 
 /// Lines without their ends, "\r\n" among them.

@@ -17,10 +17,10 @@ namespace shunt::conf {
 inline constexpr std::size_t kMaxZoneFileOctets = std::size_t{1} << 30;
 
 /// The zone in the file at `path`; null after mistakes, which go to `errors` (at most `max_errors` of them,
-/// then a line that tells how many more). The file's first record is the zone's SOA, whose name is the zone's;
-/// where no $ORIGIN stands before it, it must be written whole, and is the origin from there on. A record
-/// without TTL has that of $TTL; without that, of the last record with one; without that, the SOA's MINIMUM.
-/// $INCLUDE and $GENERATE are mistakes.
+/// then a line that tells how many more). The file's first record is the zone's SOA, whose name is the
+/// zone's; where no $ORIGIN stands before it, it must be written whole, and is the origin from there on. A
+/// record without TTL has that of $TTL; without that, of the last record with one; without that, the SOA's
+/// MINIMUM. $INCLUDE and $GENERATE are mistakes.
 std::shared_ptr<const Zone> read_zone_file(const std::string& path, std::vector<Diagnostic>& errors,
                                            std::size_t max_errors = 50);
 /// The same for text that is already here; `path` names it in diagnostics.
