@@ -113,7 +113,7 @@ struct Network {  // [[network]]
 
 class Zone;
 
-struct ZoneFile {  // [[zone]]
+struct ZoneFile {                     // [[zone]]
   std::string file;                   // file, resolved against the configuration's folder
   std::vector<std::string> networks;  // networks
   std::shared_ptr<const Zone> zone;   // what is in the file, read with the configuration

@@ -47,8 +47,8 @@ inline constexpr std::size_t kMaxConfigOctets = 16u << 20;
 /// So many mistakes of one file are told; the rest is counted.
 inline constexpr std::size_t kMaxDiagnostics = 1000;
 
-/// Loads and checks the file at `path`, rule files included (they are parsed, and thrown away), and zone files
-/// (they are kept). Reads files, so not for a thread that must not wait.
+/// Loads and checks the file at `path`, rule files included (they are parsed, and thrown away), and zone
+/// files (they are kept). Reads files, so not for a thread that must not wait.
 Loaded load_file(const std::string& path, const LoadOptions& options = {});
 /// The same for text that is already here; `path` names it in diagnostics and is the base of relative file
 /// names.

@@ -55,7 +55,7 @@ Result<void> Control::start() {
       *workers_,
       Crossing::Receivers{
           [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
-          [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
+          [this](std::size_t worker, rte_mbuf* packet) { return take_miss(worker, packet); },
           [this](const Message& message, std::span<const std::uint8_t> answer) {
             take_reply(message, answer);
           }});
@@ -72,6 +72,7 @@ Result<void> Control::start() {
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   misses_.emplace(*crossing_, *resolver_, workers_->health());
+  open_zones();
   health_.emplace(*workers_, *crossing_, *resolver_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   Adjacencies adjacencies = adjacencies_of(**generation);
@@ -113,6 +114,7 @@ Result<void> Control::open_sockets() {
 void Control::adopt(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
   misses_->set_generation(generation_);
+  zones_->set_generation(generation_);
   health_->set_generation(generation_);
 }
 
@@ -148,6 +150,7 @@ void Control::begin_stop() {
 // Every Health::kTickMs.
 void Control::housekeeping() {
   health_->tick();
+  zones_->expire();
   if (++ticks_ % 5 == 0) {
     sample_rates();
     mirrors_->follow_links(workers_->ports());

@@ -24,6 +24,7 @@
 #include "control/socket.h"
 #include "control/tcp_server.h"
 #include "control/workers.h"
+#include "control/zones.h"
 
 namespace shunt::control {
 
@@ -56,6 +57,10 @@ class Control {
   bool take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                          std::span<const std::uint8_t> message);
   void take_reply(const Message& message, std::span<const std::uint8_t> answer);
+  void open_zones();
+  bool take_miss(std::size_t worker, rte_mbuf* packet);
+  void ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
+                    HostResolver::Callback done);
   void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
 
   // reload.cpp
@@ -72,6 +77,7 @@ class Control {
   void handle(const nlohmann::json& request, ControlSocket::Done done);
   nlohmann::json run_command(const std::string& command, const nlohmann::json& request);
   nlohmann::json status() const;
+  nlohmann::json zones_result() const;
   nlohmann::json upstreams() const;
   nlohmann::json cache_stats() const;
   void flush_cache(const nlohmann::json& request);
@@ -102,6 +108,7 @@ class Control {
   std::optional<Crossing> crossing_;
   std::optional<HostResolver> resolver_;
   std::optional<Misses> misses_;
+  std::optional<Zones> zones_;
   std::optional<Health> health_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;

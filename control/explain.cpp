@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "conf/zone.h"
+
 namespace shunt::control {
 namespace {
 
@@ -81,8 +83,18 @@ class Explanation {
     return conf::rule_text(set, rule, [&](std::uint32_t handle) { return upstream_name(handle); });
   }
 
+  const conf::Zone& zone_of(const rules::RuleSet& set, rules::RuleIndex rule) const {
+    return *generation_.config.zones[set.rule(rule).argument].zone;
+  }
+
   json describe(const rules::RuleSet& set, rules::RuleIndex rule) const {
     json described{{"text", text(set, rule)}};
+    if (set.rule(rule).action == Action::kZone) {
+      const conf::Zone& zone = zone_of(set, rule);
+      described["set"] = "zone";
+      described["where"] = fmt::format("{}:{}", zone.file(), zone.soa_line());
+      return described;
+    }
     if (const conf::BuiltRuleSet* built = generation_.find_set(&set)) {
       described["set"] = built->name;
       described["where"] =
@@ -109,7 +121,7 @@ class Explanation {
     if (loser.labels < winner.labels) return "its name is shorter";
     if (loser.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
     if (rules::Association::is_users(loser)) return "its rule set comes later";
-    return "a user's rule wins over a built-in one";
+    return "a user's rule wins over a zone, and a zone over a built-in name";
   }
 
   void decide(const dns::Name& name, const state::Network& network) {
@@ -138,6 +150,9 @@ class Explanation {
         if (upstream != nullptr) describe_upstream(*upstream);
         return;
       }
+      case Action::kZone:
+        result["outcome"] = "answered from the zone " + dns::to_text(set.name(match.rule));
+        return;
       case Action::kAnswer:
         result["outcome"] = "answered at once by the rule";
         return;

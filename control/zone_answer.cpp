@@ -114,6 +114,8 @@ void ZoneAnswer::follow(const dns::Name& asked, const ZoneOf& zone_of) {
       case ZoneVerdict::kDname:
         add(ZoneMessage::kAnswer, step.owner, *step.set, step.set->ttl);
         target = substitute(name, step.owner, *step.set);
+        // The alias itself may be what was asked for.
+        if (target && (type_ == number(dns::Type::kCname) || type_ == number(dns::Type::kAny))) return;
         break;
     }
     if (!target) {

@@ -42,6 +42,9 @@ class ZoneAnswer {
   /// like, or it is malformed. NXDOMAIN and REFUSED are the whole answer's, too (RFC 6604 section 3).
   bool join(std::span<const std::uint8_t> answer);
 
+  /// Gives up all records: the answer is truncated.
+  void truncate() { message_.truncate(); }
+
   /// The message: id 0, QR, AA and the RCODE; no OPT.
   std::vector<std::uint8_t> finish() const;
 

@@ -96,7 +96,10 @@ void ZoneMessage::add(Section section, std::span<const std::uint8_t> owner, std:
   put_data(type, rdata);
   store_be16(&wire_[data - 2], static_cast<std::uint16_t>(wire_.size() - data));
   ++counts_[section];
-  if (wire_.size() <= limit_) return;
+  if (wire_.size() > limit_) truncate();
+}
+
+void ZoneMessage::truncate() {
   truncated_ = true;
   std::ranges::fill(counts_, std::uint16_t{0});
   wire_.resize(question_end_);

@@ -24,6 +24,7 @@ class ZoneMessage {
   /// loses all records, and takes no more.
   void add(Section section, std::span<const std::uint8_t> owner, std::uint16_t type, std::uint32_t ttl,
            std::span<const std::uint8_t> rdata);
+  void truncate();
   bool truncated() const { return truncated_; }
   std::uint16_t count(Section section) const { return counts_[section]; }
 

@@ -52,6 +52,7 @@ class Worker {
   bool poll_handovers();
   void take_order(rte_mbuf* packet);
   void take_stream_query(rte_mbuf* packet);
+  void take_alias_query(rte_mbuf* packet);
   void flush_cache(rte_mbuf* packet);
   /// Takes the burst through a stage, which ends there.
   template <auto kWork>

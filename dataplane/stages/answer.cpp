@@ -116,21 +116,32 @@ std::uint8_t* write_ethernet(std::uint8_t* frame, const MacAddress& to, const ne
   return frame + net::kEthernetSize;
 }
 
-// Gives an answer to the control plane, for the stream client (or ask) whose ticket it carries.
+// Whose answer the control plane gets.
+struct Asker {
+  std::uint64_t ticket;
+  state::Transport transport;
+  state::Routing routing;
+};
+
+// Gives an answer to the control plane, for the stream client (or what it asked itself) whose ticket it
+// carries.
 void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
-                     std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by) {
+                     const Asker& asker, Counter counted, const state::Try* truncated_by) {
+  const bool counts = is_query(asker.transport);
   packet->data_off = static_cast<std::uint16_t>(wire - static_cast<std::uint8_t*>(packet->buf_addr));
   set_length(packet, length);
   Message& message = message_of(packet);
   message.kind = MessageKind::kReply;
-  message.ticket = ticket;
+  message.ticket = asker.ticket;
+  message.routing = asker.routing;
+  message.zone = counted == Counter::answered_zone;
   message.truncated_by = truncated_by != nullptr ? truncated_by->target : SocketAddress{};
   message.local = truncated_by != nullptr ? truncated_by->source : IpAddress{};
   if (rte_ring_sp_enqueue(context.rings.events, packet) == 0) {
-    if (is_query) ++context.stats[counted];
+    if (counts) ++context.stats[counted];
     return;
   }
-  if (is_query) ++context.stats.query_drops[QueryDrop::control_full];
+  if (counts) ++context.stats.query_drops[QueryDrop::control_full];
   rte_pktmbuf_free(packet);
 }
 
@@ -157,7 +168,8 @@ void count_error(Stats& stats, dns::Rcode rcode) {
 
 void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted) {
   if (query.transport != state::Transport::kUdp) {
-    return send_to_control(context, query.packet, query.wire, length, query.ticket, true, counted, nullptr);
+    return send_to_control(context, query.packet, query.wire, length,
+                           {query.ticket, query.transport, query.key.routing}, counted, nullptr);
   }
   reflect(query, context.ports[query.port].rules.mac, length, tail);
   ++context.stats[counted];
@@ -172,16 +184,25 @@ void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, 
   send_answer(context, query, length, net::add_octets(0, query.wire + end, length - end), counted);
 }
 
+void drop_query(Context& context, Query& query, QueryDrop reason) {
+  if (query.transport == state::Transport::kAlias) {
+    return send_to_control(context, query.packet, query.wire, 0, {query.ticket, query.transport, 0},
+                           Counter::answered_error, nullptr);
+  }
+  ++context.stats.query_drops[reason];
+  rte_pktmbuf_free(query.packet);
+}
+
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error) {
-  count_error(context.stats, rcode);
+  if (is_query(query.transport)) count_error(context.stats, rcode);
   send_reply(context, query, {.rcode = rcode, .error = error}, Counter::answered_error);
 }
 
 void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
                     std::size_t length, net::Sum sum, Counter counted, const state::Try* truncated_by) {
   if (waiter.transport != state::Transport::kUdp) {
-    const bool is_query = waiter.transport == state::Transport::kStream;
-    return send_to_control(context, packet, wire, length, waiter.ticket, is_query, counted, truncated_by);
+    return send_to_control(context, packet, wire, length, {waiter.ticket, waiter.transport, waiter.routing},
+                           counted, truncated_by);
   }
   const net::FrameRules& rules = context.ports[waiter.port].rules;
   const std::size_t udp_length = kUdpHeader + length;

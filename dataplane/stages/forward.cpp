@@ -42,6 +42,7 @@ void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
   w.edns = question.edns.present;
   w.dnssec_ok = question.edns.dnssec_ok;
   w.ticket = q.ticket;
+  w.routing = q.key.routing;
   w.arrived_us = now_us;
   w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
   if (q.transport == Transport::kUdp) {
@@ -187,7 +188,7 @@ void refuse(Context& context, Query& q, ExtendedError error) {
 
 bool within_limits(Context& context, Query& q) {
   if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
-    drop_query(context, q.packet, QueryDrop::client_limit);
+    drop_query(context, q, QueryDrop::client_limit);
     return false;
   }
   if (context.pending.upstream_load(q.upstream->handle) >= context.snapshot->queries_per_upstream)
@@ -200,7 +201,7 @@ bool within_limits(Context& context, Query& q) {
 }
 
 state::QuestionKey question_key(const Query& q) {
-  return {&q.question.name, q.key.hash,      q.upstream->handle, q.upstream->origin,
+  return {&q.question.name, q.key.hash,      q.upstream->handle, q.key.origin,
           q.key.routing,    q.question.type, q.question.klass,   q.key.flags};
 }
 
@@ -233,6 +234,7 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
   context.pending.count(*w);
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
+  slot->zone = q.upstream->handle == state::kZonesUpstream;
   return slot;
 }
 
@@ -246,7 +248,9 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   message.serial = slot.serial;
   message.network = q.network;
   message.upstream = q.upstream->handle;
-  ++context.stats[Counter::misses];
+  message.zone = slot.zone;
+  message.routing = slot.routing;
+  if (!slot.zone) ++context.stats[Counter::misses];
   // Two tries of the control plane's own, and some time for itself.
   const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
   context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
@@ -389,6 +393,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
                     dns::parse_query({q.wire, packet->data_len}, q.question) == dns::QueryVerdict::kGood;
   if (good) {
     q.key.flags = state::cache_flags(q.question);
+    q.key.origin = upstream->origin;
     q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
     q.key.routing = state::kNoRouting;
     slot = context.pending.open(question_key(q), false);

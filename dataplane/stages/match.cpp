@@ -9,14 +9,11 @@ using dns::ExtendedError;
 using dns::Rcode;
 using rules::Action;
 
-// How long what a rule says is remembered; a reload that changes it changes the routing, too.
-constexpr std::uint32_t kMadeSeconds = 3600;
-
 // Sends what a rule answers, and remembers it: the next query for the name is answered without a match.
 void send_made(Context& context, Query& q, Rcode rcode, const state::MadeAnswer& answer) {
   if (!q.question.edns.foreign_options) {
     q.key.origin = state::made_origin(q.key.routing);
-    context.cache.insert_made(q.key, answer, context.now.seconds(), kMadeSeconds);
+    context.cache.insert_made(q.key, answer, context.now.seconds(), state::kMadeSeconds);
   }
   send_reply(context, q,
              {.rcode = rcode, .records = answer.body, .ancount = answer.ancount, .nscount = answer.nscount},
@@ -66,11 +63,14 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked}, counted);
       return false;
     case Action::kBlockDrop:
-      drop_query(context, q.packet, QueryDrop::blocked);
+      drop_query(context, q, QueryDrop::blocked);
       return false;
     case Action::kAnswer:
       send_rule_answer(context, q, q.set->answer(rule.argument), maker);
       return false;
+    case Action::kZone:
+      q.upstream = &context.snapshot->zones;
+      return true;
     case Action::kSystem:
       break;  // resolved by the caller
   }
@@ -125,7 +125,8 @@ void match(Context& context, Burst& burst) {
     const std::uint8_t i = burst.alive[n];
     burst.query[i].match = best[i];
     if (!decide(context, burst, i)) continue;
-    burst.query[i].key.origin = burst.query[i].upstream->origin;
+    Query& q = burst.query[i];
+    q.key.origin = q.upstream == &snapshot.zones ? state::made_origin(q.key.routing) : q.upstream->origin;
     burst.alive[burst.live++] = i;
   }
 }

@@ -51,8 +51,8 @@ void answer_from_cache(Context& context, Burst& burst);
 /// Gives every remaining query a pending slot: joins an equal one in flight, sends it to a target, or hands
 /// it to the control plane. Nothing is alive afterwards.
 void forward(Context& context, Burst& burst);
-/// Decisions of the control plane for misses (kDecision, kAnswer, kFail), and asks of its own (kAsk). Takes
-/// the packet.
+/// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
+/// (kAsk). Takes the packet.
 void take_decision(Context& context, rte_mbuf* packet);
 void take_answer(Context& context, rte_mbuf* packet);
 void take_failure(Context& context, rte_mbuf* packet);
@@ -95,6 +95,9 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
 void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted);
 /// Makes an answer in place (dns::make_reply) and sends it.
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted);
+/// Gives up a query that was counted. Takes the packet; one of the control plane's own goes back there,
+/// empty.
+void drop_query(Context& context, Query& query, QueryDrop reason);
 /// An error of ours.
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error);
 /// Counts an error of ours under its rcode.
@@ -117,14 +120,8 @@ void flush(Context& context);
 
 /// Counts how long a waiter waited for the answer that is made for it now.
 inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted) {
-  if (waiter.transport == state::Transport::kAsk) return;  // no query
+  if (!is_query(waiter.transport)) return;
   context.stats.note_wait(counted, context.now.us - waiter.arrived_us);
-}
-
-/// Gives up a query that was counted: frees its packet.
-inline void drop_query(Context& context, rte_mbuf* packet, QueryDrop reason) {
-  ++context.stats.query_drops[reason];
-  rte_pktmbuf_free(packet);
 }
 
 }  // namespace shunt

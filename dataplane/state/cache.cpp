@@ -389,6 +389,7 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   entry.flags = answer.flags & kKeptFlags;
   entry.ancount = static_cast<std::uint8_t>(answer.ancount);
   entry.nscount = static_cast<std::uint8_t>(answer.nscount);
+  entry.arcount = static_cast<std::uint8_t>(answer.arcount);
   entry.body_length = static_cast<std::uint16_t>(answer.body.size());
   std::memcpy(entry.body(), answer.body.data(), answer.body.size());
   entry.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));

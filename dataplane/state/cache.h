@@ -65,14 +65,17 @@ struct CacheEntry;
 /// Who made an answer: what it counts as.
 enum class Maker : std::uint8_t { kUpstream, kRule, kZone };
 
-/// An answer of ours that a rule makes the same for every query of a name. Its TTLs don't age.
+/// An answer of ours that a rule or a zone makes the same for every query of a name. Its TTLs don't age.
 struct MadeAnswer {
   Maker maker;
   std::uint16_t flags;  ///< AA and the RCODE
   std::uint16_t ancount, nscount;
   std::span<const std::uint8_t> body;  ///< the sections behind the question; kMaxTtls records at most
+  std::uint16_t arcount = 0;
 };
-/// The origin of what rules answer: it goes with the routing that they are part of.
+/// How long such an answer is remembered, in seconds; a reload that changes it changes the routing, too.
+inline constexpr std::uint32_t kMadeSeconds = 3600;
+/// The origin of what rules and zones answer: it goes with the routing that they are part of.
 inline Origin made_origin(Routing routing) {
   return 0x80000000 | routing;
 }
@@ -134,8 +137,8 @@ class Cache {
   bool insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
               std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls);
 
-  /// Stores an answer that a rule made, for `seconds` > 0; the key's origin is made_origin() of its routing.
-  /// False where it is too large, as above.
+  /// Stores an answer that a rule or a zone made, for `seconds` > 0; the key's origin is made_origin() of its
+  /// routing. False where it is too large, as above.
   bool insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint32_t now, std::uint32_t seconds);
 
   /// Forgets everything, or what is at and below `suffix` (lower case). Slow: walks all; returns how many

@@ -120,6 +120,7 @@ Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.flags = key.flags;
   s.shared = shared;
   s.miss = false;
+  s.zone = false;
   s.name_length = key.name->length;
   s.type = key.type;
   s.klass = key.klass;
@@ -154,7 +155,7 @@ Waiter* Pending::add_waiter(Slot& slot) {
 }
 
 void Pending::count(const Waiter& waiter) {
-  if (waiter.transport == Transport::kAsk) return;
+  if (!is_query(waiter.transport)) return;
   ++waiting_;
   ++client_load_[client_bucket(waiter.client)];
 }
@@ -278,7 +279,7 @@ void Pending::close(Slot& slot) {
     pairs_[slot.attempt[i].bucket].attempt = kNone;
   for (std::uint32_t i = slot.waiters; i != kNone;) {
     Waiter& w = waiters_[i];
-    if (w.transport != Transport::kAsk) {
+    if (is_query(w.transport)) {
       --waiting_;
       --client_load_[client_bucket(w.client)];
     }

@@ -38,7 +38,13 @@ enum class Transport : std::uint8_t {
   kStream,  ///< through the control plane, by ticket: a TCP client's query
   kAsk,     ///< through the control plane, by ticket: a question of its own (a probe); not a query in the
             ///< counters
+  kAlias,   ///< likewise, but it takes a query's way: the target of a zone's alias, which is no zone's
 };
+
+/// Is it a client's query, and so one in the counters?
+inline bool is_query(Transport transport) {
+  return transport == Transport::kUdp || transport == Transport::kStream;
+}
 
 /// One client that waits, with all that its answer needs.
 struct Waiter {
@@ -55,8 +61,9 @@ struct Waiter {
   bool v4;
   bool edns;
   bool dnssec_ok;
-  std::uint64_t ticket;  ///< kStream, kAsk
+  std::uint64_t ticket;  ///< not for kUdp
   std::uint64_t arrived_us;
+  Routing routing;  ///< of the client's network
   /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
   std::array<std::uint64_t, 4> upper;
 };
@@ -83,6 +90,7 @@ struct alignas(kCacheLine) Slot {
   bool miss = false;       ///< no rule matched
   std::uint8_t name_length = 0;
   std::uint16_t type = 0, klass = 0;
+  bool zone = false;           ///< a zone answers
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;

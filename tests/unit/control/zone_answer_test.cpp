@@ -293,6 +293,8 @@ TEST_F(Corp, DnamesMakeAliases) {
   EXPECT_EQ(ask("x.old.corp", LDNS_RR_TYPE_A).answer,
             (Texts{"old.corp. 300 IN DNAME web.corp.", "x.old.corp. 300 IN CNAME x.web.corp.",
                    "x.web.corp. 300 IN A 192.0.2.3"}));
+  EXPECT_EQ(ask("y.old.corp", LDNS_RR_TYPE_CNAME).answer,
+            (Texts{"old.corp. 300 IN DNAME web.corp.", "y.old.corp. 300 IN CNAME y.web.corp."}));
   EXPECT_EQ(ask("old.corp", LDNS_RR_TYPE_DNAME).answer, Texts{"old.corp. 300 IN DNAME web.corp."});
   EXPECT_EQ(ask("old.corp", LDNS_RR_TYPE_A).authority.size(), 1u);  // the name itself isn't renamed
   const ZoneAnswer far = start("a.b.far.corp", LDNS_RR_TYPE_A);
