@@ -126,6 +126,7 @@ void check(const Checking& c, const LoadOptions& options, Loaded& loaded) {
   check_endpoints(c);
   check_upstreams(c);
   check_networks(c);
+  check_zones(c);
   check_rules(c, options, loaded);
 }
 

@@ -34,8 +34,13 @@ void check_ports(const Checking& c);
 void check_endpoints(const Checking& c);
 void check_upstreams(const Checking& c);
 void check_networks(const Checking& c);
+/// Zones, their files aside.
+void check_zones(const Checking& c);
 /// Builds every rule set that isn't known, into `loaded`.
 void check_rules(const Checking& c, const LoadOptions& options, Loaded& loaded);
+
+/// Reads the zone files into `config`, whose names were checked; a file that several zones name is read once.
+void load_zones(Config& config, const Places& places, Report& report);
 
 /// The index of the port that has `address`, or -1.
 int port_of(const Config& config, const IpAddress& address);

@@ -111,6 +111,15 @@ struct Network {  // [[network]]
   Position position;
 };
 
+class Zone;
+
+struct ZoneFile {                     // [[zone]]
+  std::string file;                   // file, resolved against the configuration's folder
+  std::vector<std::string> networks;  // networks
+  std::shared_ptr<const Zone> zone;   // what is in the file, read with the configuration
+  Position position;
+};
+
 struct Config {
   std::string path;  ///< of the file, as given
   Dataplane dataplane;
@@ -126,6 +135,7 @@ struct Config {
   std::vector<Upstream> upstreams;
   std::vector<RuleSet> rule_sets;
   std::vector<Network> networks;
+  std::vector<ZoneFile> zones;
 };
 
 }  // namespace shunt::conf

@@ -120,6 +120,7 @@ Loaded load_text(std::string_view text, const std::string& path, const LoadOptio
     Places places;
     read_tables(*root, report, places, config);
     check({config, places, report}, options, loaded);
+    if (options.rule_files) load_zones(config, places, report);
   }
   if (!report.has_errors()) {
     loaded.config = std::move(config);

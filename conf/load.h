@@ -50,8 +50,8 @@ struct KnownRuleSet {
 };
 
 struct LoadOptions {
-  /// Whether the rule files that a configuration names are read and checked too. A configuration from a
-  /// source that is not trusted with the file system (a fuzzer) leaves them alone.
+  /// Whether the rule and zone files that a configuration names are read and checked too. A configuration
+  /// from a source that is not trusted with the file system (a fuzzer) leaves them alone.
   bool rule_files = true;
   /// Warn of rules that can never match, that change nothing, or that take all names. Takes longer than all
   /// the rest: for a person who checks, not for a reload.
@@ -71,8 +71,8 @@ inline constexpr std::size_t kMaxConfigOctets = 16u << 20;
 /// So many mistakes of one file are told; the rest is counted.
 inline constexpr std::size_t kMaxDiagnostics = 1000;
 
-/// Loads and checks the file at `path`, and builds its rule sets. Reads files, so not for a thread that must
-/// not wait.
+/// Loads and checks the file at `path`, builds its rule sets and reads its zones. Reads files, so not for a
+/// thread that must not wait.
 Loaded load_file(const std::string& path, const LoadOptions& options = {});
 /// The same for text that is already here; `path` names it in diagnostics and is the base of relative file
 /// names.

@@ -266,6 +266,8 @@ std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
       return name + " block nodata";
     case Action::kBlockRefused:
       return name + " block refused";
+    case Action::kZone:
+      return name + " zone";
     case Action::kBlockDrop:
       return name + " block drop";
     case Action::kAnswer:

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "conf/rule_names.h"
+#include "conf/zone.h"
 #include "dataplane/rules/compare.h"
 
 namespace shunt::control {
@@ -163,22 +164,37 @@ std::vector<std::string> differences(const conf::Network& a, const conf::Network
                    std::pair(&N::default_upstream, "default"), std::pair(&N::autodefined, "autodefined"));
 }
 
+std::vector<std::string> differences(const conf::ZoneFile& a, const conf::ZoneFile& b) {
+  auto found = differing(a, b, std::pair(&conf::ZoneFile::networks, "networks"));
+  if (a.zone->digest() != b.zone->digest()) found.emplace_back("records");
+  return found;
+}
+
+template <typename T>
+std::string name_of(const T& table) {
+  return table.name;
+}
+// Several zones may have one apex, for different networks.
+std::string name_of(const conf::ZoneFile& zone) {
+  return dns::to_text(zone.zone->apex().octets()) + " (" + zone.file + ")";
+}
+
 template <typename T>
 void compare_tables(const std::string& kind, const std::vector<T>& before, const std::vector<T>& after,
                     std::vector<TableChange>& into) {
   const auto find = [](const std::vector<T>& in, const std::string& name) {
-    return std::find_if(in.begin(), in.end(), [&](const T& t) { return t.name == name; });
+    return std::find_if(in.begin(), in.end(), [&](const T& t) { return name_of(t) == name; });
   };
   for (const T& table : after) {
-    const auto old = find(before, table.name);
+    const auto old = find(before, name_of(table));
     if (old == before.end()) {
-      into.push_back({'+', kind, table.name, {}});
+      into.push_back({'+', kind, name_of(table), {}});
     } else if (auto keys = differences(*old, table); !keys.empty()) {
-      into.push_back({'~', kind, table.name, std::move(keys)});
+      into.push_back({'~', kind, name_of(table), std::move(keys)});
     }
   }
   for (const T& table : before) {
-    if (find(after, table.name) == after.end()) into.push_back({'-', kind, table.name, {}});
+    if (find(after, name_of(table)) == after.end()) into.push_back({'-', kind, name_of(table), {}});
   }
 }
 
@@ -192,6 +208,7 @@ void compare_configs(const conf::Config& before, const conf::Config& after, std:
   compare_tables("upstream", before.upstreams, after.upstreams, into);
   compare_tables("rules", before.rule_sets, after.rule_sets, into);
   compare_tables("network", before.networks, after.networks, into);
+  compare_tables("zone", before.zones, after.zones, into);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "conf/zone.h"
 #include "control/control.h"
 #include "control/explain.h"
 #include "control/version.h"
@@ -63,6 +64,17 @@ std::string Control::limiting_resource() const {
   return "none";
 }
 
+json Control::zones_result() const {
+  json zones = json::array();
+  for (const conf::ZoneFile& file : generation_->config.zones) {
+    zones.push_back({{"name", dns::to_text(file.zone->apex().octets())},
+                     {"records", file.zone->records()},
+                     {"file", file.file},
+                     {"networks", file.networks}});
+  }
+  return zones;
+}
+
 json Control::status() const {
   const conf::Config& config = generation_->config;
   json ports = json::array(), workers = json::array();
@@ -102,6 +114,7 @@ json Control::status() const {
           {"ports", std::move(ports)},
           {"workers", std::move(workers)},
           {"rules", generation_->rules},
+          {"zones", zones_result()},
           {"packet_buffers",
            {{"size", workers_->pool()->size}, {"free", rte_mempool_avail_count(workers_->pool())}}},
           {"limiting_resource", limiting_resource()}};

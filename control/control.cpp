@@ -77,7 +77,7 @@ Result<void> Control::start() {
       *workers_,
       Crossing::Receivers{
           [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
-          [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
+          [this](std::size_t worker, rte_mbuf* packet) { return take_miss(worker, packet); },
           [this](const Message& message, std::span<const std::uint8_t> answer) {
             take_reply(message, answer);
           },
@@ -99,6 +99,7 @@ Result<void> Control::start() {
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   misses_.emplace(*crossing_, *resolver_, workers_->health());
+  open_zones();
   health_.emplace(*workers_, *crossing_, *resolver_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
@@ -141,6 +142,7 @@ Result<void> Control::open_sockets() {
 void Control::adopt(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
   misses_->set_generation(generation_);
+  zones_->set_generation(generation_);
   health_->set_generation(generation_);
   watch_log_.set_generation(generation_, std::chrono::steady_clock::now());
   workers_->set_counted(rule_figures_->set_generation(generation_, std::chrono::steady_clock::now()));
@@ -180,6 +182,7 @@ void Control::housekeeping() {
   health_->tick();
   watch_log_.tick(std::chrono::steady_clock::now());
   count_rules();
+  zones_->expire();
   if (++ticks_ % 5 == 0) {
     sample_rates();
     mirrors_->follow_links(workers_->ports());

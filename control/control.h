@@ -27,6 +27,7 @@
 #include "control/tcp_server.h"
 #include "control/watch_log.h"
 #include "control/workers.h"
+#include "control/zones.h"
 
 namespace shunt::control {
 
@@ -63,6 +64,10 @@ class Control {
   bool take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                          std::span<const std::uint8_t> message);
   void take_reply(const Message& message, std::span<const std::uint8_t> answer);
+  void open_zones();
+  bool take_miss(std::size_t worker, rte_mbuf* packet);
+  void ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
+                    HostResolver::Callback done);
   void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
 
   // reload.cpp
@@ -86,6 +91,7 @@ class Control {
   void handle(const nlohmann::json& request, ControlSocket::Done done);
   nlohmann::json run_command(const std::string& command, const nlohmann::json& request);
   nlohmann::json status() const;
+  nlohmann::json zones_result() const;
   nlohmann::json upstreams() const;
   nlohmann::json cache_stats() const;
   nlohmann::json rules() const;
@@ -118,6 +124,7 @@ class Control {
   std::optional<Crossing> crossing_;
   std::optional<HostResolver> resolver_;
   std::optional<Misses> misses_;
+  std::optional<Zones> zones_;
   std::optional<Health> health_;
   std::optional<RuleFigures> rule_figures_;
   WatchLog watch_log_;

@@ -166,6 +166,9 @@ class Explanation {
         if (upstream != nullptr) describe_upstream(*upstream);
         return;
       }
+      case Action::kZone:
+        result["outcome"] = "answered from the zone " + dns::to_text(set.name(match.rule));
+        return;
       case Action::kAnswer:
         result["outcome"] = "answered at once by the rule";
         return;

@@ -1,10 +1,24 @@
 #include "control/generation.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+
+#include "conf/zone.h"
+#include "dataplane/rules/trie_builder.h"
 
 namespace shunt::control {
 namespace {
+
+// Which of the zones are a network's.
+std::vector<std::uint32_t> zone_indices(const conf::Config& config, const std::string& network) {
+  std::vector<std::uint32_t> indices;
+  for (std::uint32_t i = 0; i < config.zones.size(); ++i) {
+    const auto& networks = config.zones[i].networks;
+    if (std::find(networks.begin(), networks.end(), network) != networks.end()) indices.push_back(i);
+  }
+  return indices;
+}
 
 // Assembles a snapshot, part by part, in the order in which they refer to each other.
 class SnapshotMaker {
@@ -133,6 +147,11 @@ class SnapshotMaker {
     return target;
   }
 
+  const rules::RuleSet* zones_of(const std::string& network) const {
+    const auto found = generation_.zone_sets.find(zone_indices(config_, network));
+    return found == generation_.zone_sets.end() ? nullptr : found->second.get();
+  }
+
   void add_networks() {
     std::map<std::string, std::shared_ptr<const conf::BuiltRuleSet>> by_name;
     for (const auto& set : generation_.rule_sets) {
@@ -140,6 +159,8 @@ class SnapshotMaker {
       snapshot_->keep.push_back(set);
     }
     snapshot_->keep.push_back(generation_.builtin);
+    for (const auto& [zones, set] : generation_.zone_sets)
+      snapshot_->keep.push_back(set);
     std::vector<std::pair<Prefix, std::uint32_t>> clients;
     // Networks whose names all lead to the same origins share the answers that are known to be right for one.
     std::map<std::pair<rules::Association, std::uint32_t>, state::Routing> routings;
@@ -150,6 +171,7 @@ class SnapshotMaker {
       state::Network to;
       for (const std::string& name : from.rules)
         to.rules.add(*by_name.at(name)->set, by_name.at(name)->watches.get());
+      to.rules.set_zones(zones_of(from.name));
       if (from.autodefined) to.rules.set_builtin(generation_.builtin.get());
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
       auto& routing = routings[{to.rules, to.default_upstream}];
@@ -196,13 +218,42 @@ conf::LoadOptions load_options(const dns::HashKey& key, Registry& registry,
   return options;
 }
 
+const conf::Zone* Generation::zone_of(std::uint32_t network, const dns::Name& name,
+                                      const dns::HashKey& key) const {
+  const rules::Association& network_rules = snapshot->networks[network].rules;
+  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes;
+  dns::hash_suffixes(key, name, hashes.data());
+  rules::Match match = network_rules.find(name, hashes.data());
+  const rules::RuleSet* set = network_rules.set_of(match);
+  if (set != nullptr && set->rule(match.rule).action == rules::Action::kSystem) {
+    match = network_rules.find_system(name, hashes.data());
+    set = network_rules.set_of(match);
+  }
+  if (set == nullptr || set->rule(match.rule).action != rules::Action::kZone) return nullptr;
+  return config.zones[set->rule(match.rule).argument].zone.get();
+}
+
 namespace {
+
+// Zone apexes take part in the match as implicit rules; networks with the same zones share them.
+void build_zone_rules(Generation& generation, const dns::HashKey& key) {
+  const conf::Config& config = generation.config;
+  for (const conf::Network& network : config.networks) {
+    std::vector<std::uint32_t> indices = zone_indices(config, network.name);
+    if (indices.empty() || generation.zone_sets.contains(indices)) continue;
+    rules::RuleSetBuilder builder(key);
+    for (const std::uint32_t i : indices)
+      builder.add(config.zones[i].zone->apex(), rules::Cover::kSuffix, rules::Action::kZone, i, 0);
+    generation.zone_sets.emplace(std::move(indices), builder.build());
+  }
+}
 
 Result<std::shared_ptr<const Generation>> finish(std::shared_ptr<Generation> generation, std::uint64_t number,
                                                  const dns::HashKey& key, Registry& registry) {
   for (const auto& set : generation->rule_sets)
     generation->rules += set->rules();
   generation->builtin = conf::build_builtin_rules(key);
+  build_zone_rules(*generation, key);
   auto snapshot = SnapshotMaker(*generation, number, registry).make();
   if (!snapshot) return Failure(snapshot.error());
   generation->snapshot = *snapshot;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct Generation {
   conf::Config config;
   conf::BuiltRuleSets rule_sets;  ///< parallel to config.rule_sets; other generations may share them
   std::shared_ptr<const rules::RuleSet> builtin;
+  /// The apexes of a network's zones as rules, whose argument is an index into config.zones; by those
+  /// indices.
+  std::map<std::vector<std::uint32_t>, std::shared_ptr<const rules::RuleSet>> zone_sets;
   std::shared_ptr<const state::Snapshot> snapshot;
   std::vector<TcpEndpoint> tcp_endpoints;
   std::vector<RouteRequest> routes;  ///< parallel to snapshot->paths
@@ -36,6 +40,9 @@ struct Generation {
   /// Where a rule set of the snapshot came from; null for the built-in one.
   const conf::BuiltRuleSet* find_set(const rules::RuleSet* set) const;
   const conf::RuleSet* source_of(const conf::BuiltRuleSet* set) const;
+  /// The zone that answers for `name` in a network of the snapshot; null where none does. `key` is that of
+  /// the rule sets.
+  const conf::Zone* zone_of(std::uint32_t network, const dns::Name& name, const dns::HashKey& key) const;
 };
 
 /// How a configuration is loaded to become a generation: with this key, with handles from `registry`, and

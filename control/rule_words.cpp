@@ -1,5 +1,9 @@
 #include "control/rule_words.h"
 
+#include <fmt/format.h>
+
+#include "conf/zone.h"
+
 namespace shunt::control {
 
 RuleWords describe_rule(const Generation& generation, const rules::RuleSet& set, rules::RuleIndex rule) {
@@ -8,6 +12,12 @@ RuleWords describe_rule(const Generation& generation, const rules::RuleSet& set,
     const state::Upstream* upstream = generation.snapshot->upstream(handle);
     return upstream == nullptr ? std::string() : upstream->name;
   });
+  if (set.rule(rule).action == rules::Action::kZone) {
+    const conf::Zone& zone = *generation.config.zones[set.rule(rule).argument].zone;
+    words.set = "zone";
+    words.where = fmt::format("{}:{}", zone.file(), zone.soa_line());
+    return words;
+  }
   const conf::BuiltRuleSet* built = generation.find_set(&set);
   if (built == nullptr) {
     words.set = words.where = "built-in";

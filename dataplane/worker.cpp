@@ -41,7 +41,7 @@ void Worker::pass(Stage stage) {
 void Worker::run_queries() {
   const Burst& burst = *burst_;
   if (burst.live == 0) return;
-  context_.stats.burst_queries.add(burst.live);
+  if (burst.live != burst.aliases) context_.stats.burst_queries.add(burst.live - burst.aliases);
   pass<parse>(Stage::parse);
   pass<answer_routed>(Stage::cached);
   if (burst.live == 0) return;
@@ -93,6 +93,7 @@ bool Worker::poll_orders() {
   clock_.lap(Stage::orders, count);
   if (count == 0) return false;
   run_queries();
+  burst_->aliases = 0;
   return true;
 }
 
@@ -103,6 +104,8 @@ void Worker::take_order(rte_mbuf* packet) {
       return transmit(context_, message_of(packet).port, packet, Counter::from_mirror);
     case MessageKind::kQuery:
       return take_stream_query(packet);
+    case MessageKind::kAlias:
+      return take_alias_query(packet);
     case MessageKind::kDecision:
       return take_decision(context_, packet);
     case MessageKind::kAnswer:
@@ -140,7 +143,35 @@ void Worker::take_stream_query(rte_mbuf* packet) {
   q.frame.source_port = message.client.port;
   // By address, not by index: a reload may have come between, and have given the index to another endpoint.
   q.endpoint = endpoint_at(*context_.snapshot, message.local);
-  if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, packet, QueryDrop::too_late);
+  if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, q, QueryDrop::too_late);
+  burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
+}
+
+// So does the target of a zone's alias, for a client of `network`. Under other rules than the alias was found
+// under, it would be a mix of two generations: it goes back.
+void Worker::take_alias_query(rte_mbuf* packet) {
+  Message& message = message_of(packet);
+  const auto& networks = context_.snapshot->networks;
+  if (message.network >= networks.size() || networks[message.network].routing != message.routing) {
+    message.kind = MessageKind::kReply;
+    message.zone = true;
+    packet->data_len = 0;
+    packet->pkt_len = 0;
+    if (rte_ring_sp_enqueue(context_.rings.events, packet) != 0) rte_pktmbuf_free(packet);
+    return;
+  }
+  Burst& burst = *burst_;
+  Query& q = burst.query[burst.queries];
+  q.packet = packet;
+  q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
+  q.length = packet->data_len;
+  q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off);
+  q.port = 0;
+  q.transport = state::Transport::kAlias;
+  q.ticket = message.ticket;
+  q.frame = {};
+  q.network = message.network;
+  ++burst.aliases;
   burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
 }
 

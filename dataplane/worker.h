@@ -56,6 +56,7 @@ class Worker {
   bool poll_handovers();
   void take_order(rte_mbuf* packet);
   void take_stream_query(rte_mbuf* packet);
+  void take_alias_query(rte_mbuf* packet);
   void flush_cache(rte_mbuf* packet);
   void note_swap(const state::View* before, std::uint64_t ns);
   /// Takes the burst through a stage, which ends there.

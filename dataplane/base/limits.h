@@ -16,6 +16,7 @@ inline constexpr unsigned kMaxPorts = 16;
 
 inline constexpr unsigned kMaxRuleSetsPerNetwork = 8;
 inline constexpr unsigned kMaxNetworks = 65535;
+inline constexpr unsigned kMaxZones = 65535;
 inline constexpr unsigned kMaxEndpoints = 4096;
 inline constexpr unsigned kMaxUpstreams = 65535;
 inline constexpr unsigned kMaxTargetsPerUpstream = 16;

@@ -5,19 +5,22 @@
 
 namespace shunt {
 void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
-                     std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by) {
+                     const Asker& asker, Counter counted, const state::Try* truncated_by) {
+  const bool counts = is_query(asker.transport);
   packet->data_off = static_cast<std::uint16_t>(wire - static_cast<std::uint8_t*>(packet->buf_addr));
   set_length(packet, length);
   Message& message = message_of(packet);
   message.kind = MessageKind::kReply;
-  message.ticket = ticket;
+  message.ticket = asker.ticket;
+  message.routing = asker.routing;
+  message.zone = counted == Counter::answered_zone;
   message.truncated_by = truncated_by != nullptr ? truncated_by->target : SocketAddress{};
   message.local = truncated_by != nullptr ? truncated_by->source : IpAddress{};
   if (rte_ring_sp_enqueue(context.rings.events, packet) == 0) {
-    if (is_query) ++context.stats[counted];
+    if (counts) ++context.stats[counted];
     return;
   }
-  if (is_query) ++context.stats.query_drops[QueryDrop::control_full];
+  if (counts) ++context.stats.query_drops[QueryDrop::control_full];
   rte_pktmbuf_free(packet);
 }
 
@@ -48,8 +51,17 @@ void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, 
   send_answer(context, query, length, net::add_octets(0, query.wire + end, length - end), counted);
 }
 
+void drop_query(Context& context, Query& query, QueryDrop reason) {
+  if (query.transport == state::Transport::kAlias) {
+    return send_to_control(context, query.packet, query.wire, 0, {query.ticket, query.transport, 0},
+                           Counter::answered_error, nullptr);
+  }
+  ++context.stats.query_drops[reason];
+  rte_pktmbuf_free(query.packet);
+}
+
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error) {
-  count_error(context.stats, rcode);
+  if (is_query(query.transport)) count_error(context.stats, rcode);
   send_reply(context, query, {.rcode = rcode, .error = error}, Counter::answered_error);
 }
 

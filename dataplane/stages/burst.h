@@ -50,6 +50,7 @@ struct SuffixHashes {
 
 struct Burst {
   unsigned queries = 0;  ///< taken by classify or from the orders ring
+  unsigned aliases = 0;  ///< of them, the control plane's own
   unsigned answers = 0;
   unsigned live = 0;                       ///< queries that the next stage is to look at
   std::array<std::uint8_t, kBurst> alive;  ///< their indices

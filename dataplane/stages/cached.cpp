@@ -63,17 +63,16 @@ std::size_t limit_of(const Query& q) {
   if (opt != 0) add_opt(q, servfail, tail);
   dns::store_header(q.wire, {question.id, flags, 1, static_cast<std::uint16_t>(hit.ancount & records),
                              static_cast<std::uint16_t>(hit.nscount & records),
-                             static_cast<std::uint16_t>((hit.arcount() & records) + (opt != 0 ? 1 : 0))});
+                             static_cast<std::uint16_t>((hit.arcount & records) + (opt != 0 ? 1 : 0))});
   return tail;
 }
 
 [[gnu::always_inline]] inline void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
   static constexpr Counter kCounted[] = {Counter::answered_cache, Counter::answered_rule,
                                          Counter::answered_zone};
-  bump(context.figure(hit.figure()).hits[figure_rcode(hit.flags & dns::kRcodeMask)]);
+  bump(context.figure(hit.figure).hits[figure_rcode(hit.flags & dns::kRcodeMask)]);
   const Tail tail = write_hit(context, q, hit);
-  send_answer(context, q, q.question.end + tail.length, tail.sum,
-              kCounted[static_cast<unsigned>(hit.maker())]);
+  send_answer(context, q, q.question.end + tail.length, tail.sum, kCounted[static_cast<unsigned>(hit.maker)]);
 }
 
 // Sends what `find` finds for the live queries; the others stay alive.
@@ -105,7 +104,7 @@ void answer_routed(Context& context, Burst& burst) {
   const std::uint32_t now = context.now.seconds();
   answer(context, burst, [&context, now](Query& q, state::CacheHit& hit) {
     if (!context.cache.find_routed(q.key, q.place, now, hit)) return false;
-    if (hit.figure() != 0) [[likely]]
+    if (hit.figure != 0) [[likely]]
       return true;
     // One that is drawn is matched, so that its rule is known, and finds its answer after that.
     q.sampled = context.sampler.due();

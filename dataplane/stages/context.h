@@ -104,6 +104,10 @@ struct Context {
   state::Routing routing_of(std::uint32_t network) const {
     return routings_ != nullptr ? routings_[network] : snapshot->networks[network].routing;
   }
+  /// Network::routing, which stays the same when figures change hands; kNoRouting where `network` is none's.
+  state::Routing network_routing(std::uint32_t network) const {
+    return network < snapshot->networks.size() ? snapshot->networks[network].routing : state::kNoRouting;
+  }
   Figure& figure(FigureNumber number) { return figures[number]; }
 
   const rules::FigureTable* counted_rules = &no_rules_;

@@ -34,7 +34,7 @@ inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, cons
   return bits;
 }
 
-[[gnu::always_inline]] inline void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
+[[gnu::always_inline]] inline void fill_waiter(const Context& context, Waiter& w, const Query& q) {
   const dns::Question& question = q.question;
   w.id = question.id;
   w.flags = question.flags;
@@ -44,7 +44,7 @@ inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, cons
   w.edns = question.edns.present;
   w.dnssec_ok = question.edns.dnssec_ok;
   w.ticket = q.ticket;
-  w.arrived_us = now_us;
+  w.arrived_us = context.now.us;
   w.figure = q.key.figure;
   w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
   if (q.transport == Transport::kUdp) {
@@ -53,6 +53,8 @@ inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, cons
     std::memcpy(w.client_mac.octets.data(), rte_pktmbuf_mtod(q.packet, const std::uint8_t*) + 6, 6);
     w.port = q.port;
     w.v4 = q.frame.v4;
+  } else if (q.transport != Transport::kAsk) {
+    w.routing = context.network_routing(q.network);
   }
 }
 
@@ -199,7 +201,7 @@ void refuse(Context& context, Query& q, ExtendedError error) {
 bool within_limits(Context& context, Query& q) {
   if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
     bump(context.figure(q.key.figure).dropped);
-    drop_query(context, q.packet, QueryDrop::client_limit);
+    drop_query(context, q, QueryDrop::client_limit);
     return false;
   }
   if (context.pending.upstream_load(q.upstream->handle) >= context.snapshot->queries_per_upstream)
@@ -212,7 +214,7 @@ bool within_limits(Context& context, Query& q) {
 }
 
 state::QuestionKey question_key(const Context& context, const Query& q) {
-  const state::Origin origin = q.upstream->origin;
+  const state::Origin origin = q.key.origin;
   return {&q.question.name, q.key.hash,    q.upstream->handle,
           origin,           q.key.routing, q.question.type,
           q.question.klass, q.key.flags,   context.pending.equal_bucket(q.key.hash, origin)};
@@ -227,7 +229,7 @@ bool join(Context& context, Query& q, const state::QuestionKey& key) {
     refuse(context, q, ExtendedError::kNetworkError);
     return true;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   context.pending.count(*w);
   ++context.stats[Counter::coalesced];
   rte_pktmbuf_free(q.packet);
@@ -243,10 +245,11 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
     refuse(context, q, ExtendedError::kNetworkError);
     return nullptr;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   context.pending.count(*w);
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
+  slot->zone = q.upstream->handle == state::kZonesUpstream;
   return slot;
 }
 
@@ -260,7 +263,9 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   message.serial = slot.serial;
   message.network = q.network;
   message.upstream = q.upstream->handle;
-  ++context.stats[Counter::misses];
+  message.zone = slot.zone;
+  message.routing = context.network_routing(q.network);
+  if (!slot.zone) ++context.stats[Counter::misses];
   // Two tries of the control plane's own, and some time for itself.
   const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
   context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
@@ -410,6 +415,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
                     dns::parse_query({q.wire, packet->data_len}, q.question) == dns::QueryVerdict::kGood;
   if (good) {
     q.key.flags = state::cache_flags(q.question);
+    q.key.origin = upstream->origin;
     q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
     q.key.routing = state::kNoRouting;
     slot = context.pending.open(question_key(context, q), false);
@@ -425,7 +431,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
     if (rte_ring_sp_enqueue(context.rings.events, packet) != 0) rte_pktmbuf_free(packet);
     return;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   const Outgoing question = make_question(q);
   slot->give_up_us =
       context.now.us + 1000ull * upstream->timeout_ms;  // one try: it is this target that is asked about

@@ -9,9 +9,6 @@ using dns::ExtendedError;
 using dns::Rcode;
 using rules::Action;
 
-// How long what a rule says is remembered; a reload that changes it changes the routing, too.
-constexpr std::uint32_t kMadeSeconds = 3600;
-
 // Counts for the query's rule what it answered.
 void count_answer(Context& context, const Query& q, Rcode rcode) {
   bump(context.figure(q.key.figure).answers[figure_rcode(static_cast<unsigned>(rcode))]);
@@ -21,7 +18,7 @@ void count_answer(Context& context, const Query& q, Rcode rcode) {
 void send_made(Context& context, Query& q, Rcode rcode, const state::MadeAnswer& answer) {
   if (!q.question.edns.foreign_options && q.key.routing != state::kNoRouting) {
     q.key.origin = state::made_origin(q.key.routing);
-    context.cache.insert_made(q.key, answer, context.now.seconds(), kMadeSeconds);
+    context.cache.insert_made(q.key, answer, context.now.seconds(), state::kMadeSeconds);
   }
   count_answer(context, q, rcode);
   send_reply(context, q,
@@ -75,11 +72,14 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       return false;
     case Action::kBlockDrop:
       bump(context.figure(q.key.figure).dropped);
-      drop_query(context, q.packet, QueryDrop::blocked);
+      drop_query(context, q, QueryDrop::blocked);
       return false;
     case Action::kAnswer:
       send_rule_answer(context, q, q.set->answer(rule.argument), maker);
       return false;
+    case Action::kZone:
+      q.upstream = &context.snapshot->zones;
+      return true;
     case Action::kSystem:  // resolved by the caller
     case Action::kWatch:   // never in a set that is matched
       break;
@@ -157,7 +157,10 @@ void match(Context& context, Burst& burst) {
     const std::uint8_t i = burst.alive[n];
     burst.query[i].match = best[i];
     if (!decide(context, burst, i)) continue;
-    burst.query[i].key.origin = burst.query[i].upstream->origin;
+    Query& q = burst.query[i];
+    // Zones are the network's, whatever figures its rules have.
+    q.key.origin = q.upstream == &snapshot.zones ? state::made_origin(context.network_routing(q.network))
+                                                 : q.upstream->origin;
     burst.alive[burst.live++] = i;
   }
 }

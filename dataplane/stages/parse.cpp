@@ -15,9 +15,9 @@ using dns::Rcode;
     case QueryVerdict::kGood:
       break;
     case QueryVerdict::kShort:
-      return drop_query(context, q.packet, QueryDrop::short_header);
+      return drop_query(context, q, QueryDrop::short_header);
     case QueryVerdict::kResponse:
-      return drop_query(context, q.packet, QueryDrop::response);
+      return drop_query(context, q, QueryDrop::response);
     case QueryVerdict::kFormErr:
       return send_error(context, q, Rcode::kFormErr, ExtendedError::kNone);
     case QueryVerdict::kNotImp:
@@ -79,7 +79,9 @@ void prepare_lookups(Context& context, Burst& burst) {
   for (unsigned n = 0; n < burst.live; ++n) {
     const std::uint8_t i = burst.alive[n];
     Query& q = burst.query[i];
-    q.network = find_network(*context.snapshot, q);
+    // What the control plane asks for a client has the client's network already.
+    if (q.transport != state::Transport::kAlias) [[likely]]
+      q.network = find_network(*context.snapshot, q);
     if (q.network == net::PrefixTable::kNone) [[unlikely]] {
       send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
       continue;

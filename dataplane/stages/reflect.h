@@ -111,7 +111,9 @@ inline void reflect(Query& q, const MacAddress& mac, std::size_t length, net::Su
 /// Takes the packet.
 inline void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted) {
   if (query.transport != state::Transport::kUdp) [[unlikely]]
-    return send_to_control(context, query.packet, query.wire, length, query.ticket, true, counted, nullptr);
+    return send_to_control(context, query.packet, query.wire, length,
+                           {query.ticket, query.transport, context.network_routing(query.network)}, counted,
+                           nullptr);
   WorkerPort& port = context.ports[query.port];
   reflect(query, port.rules.mac, length, tail);
   ++context.stats[counted];

@@ -168,7 +168,7 @@ std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
     if (i != state::kNone) {
       packet = rte_pktmbuf_alloc(context.pool);
       if (packet == nullptr) {
-        if (w.transport != state::Transport::kAsk) ++context.stats.query_drops[QueryDrop::no_buffer];
+        if (is_query(w.transport)) ++context.stats.query_drops[QueryDrop::no_buffer];
         bump(context.figure(w.figure).dropped);
         continue;
       }
@@ -209,6 +209,33 @@ void store(Context& context, const Slot& slot, std::span<const std::uint8_t> mes
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
   }
+}
+
+// What a zone says stays the same until a reload; joined with an upstream's answer, it ages as that does.
+void store_zone(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
+                const dns::Reply& reply, bool joined) {
+  if (!slot.shared || reply.truncated() || reply.ttl_count > dns::kMaxTtls) return;
+  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,     slot.routing,
+                            slot.type,        slot.flags, slot.name_length};
+  const std::uint32_t now = context.now.seconds();
+  bool stored = false;
+  if (joined) {
+    const std::uint32_t seconds = std::min(dns::cacheable_seconds(reply, 0), state::kMadeSeconds);
+    stored = seconds != 0 && context.cache.insert(key, message, reply, now, seconds, UINT32_MAX, false);
+  } else {
+    const dns::Header& h = reply.header;
+    stored = context.cache.insert_made(
+        key,
+        {state::Maker::kZone, h.flags, h.ancount, h.nscount,
+         message.subspan(reply.question_end, reply.body_end - reply.question_end), h.arcount},
+        now, state::kMadeSeconds);
+  }
+  if (stored) ++context.stats[Counter::cache_insertions];
+}
+
+Counter counter_of(const Slot& slot) {
+  if (slot.zone) return Counter::answered_zone;
+  return slot.miss ? Counter::answered_default : Counter::answered_upstream;
 }
 
 // Where the question that an answer repeats ends, if it is the slot's, in whatever case; else 0. It needs no
@@ -258,7 +285,11 @@ std::uint16_t id_of(const Answer& answer) {
 [[gnu::always_inline]] inline void finish(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire,
                                           std::uint16_t length, const dns::Reply& reply,
                                           const state::Try* from, bool is_lower) {
-  store(context, slot, {wire, length}, reply);
+  if (slot.zone) [[unlikely]] {
+    store_zone(context, slot, {wire, length}, reply, message_of(packet).joined);
+  } else {
+    store(context, slot, {wire, length}, reply);
+  }
   Source source = make_source(packet, wire, length, reply, is_lower);
   // The upstream's options are for the client whose own options went there, and for nobody else. They are
   // copied, because our OPT is written over theirs.
@@ -269,8 +300,7 @@ std::uint16_t id_of(const Answer& answer) {
     source.options = options.data();
     source.options_length = reply.edns.options_length;
   }
-  send_to_all(context, slot, source, slot.miss ? Counter::answered_default : Counter::answered_upstream,
-              from);
+  send_to_all(context, slot, source, counter_of(slot), from);
   close(context, slot);
 }
 
@@ -320,7 +350,7 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   }
   if (packet == nullptr) {
     for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
-      if (context.pending.waiter(i)->transport != state::Transport::kAsk) {
+      if (is_query(context.pending.waiter(i)->transport)) {
         ++context.stats.query_drops[QueryDrop::no_buffer];
         bump(context.figure(context.pending.waiter(i)->figure).dropped);
       }
@@ -344,7 +374,7 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   store(context, slot, {wire, end}, reply);
   std::uint64_t queries = 0;
   for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
-    if (context.pending.waiter(i)->transport != state::Transport::kAsk) ++queries;
+    if (is_query(context.pending.waiter(i)->transport)) ++queries;
   }
   context.stats[Counter::errors_servfail] += queries;
   const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, true, error, nullptr, 0};

@@ -58,8 +58,8 @@ void answer_from_cache(Context& context, Burst& burst);
 /// Gives every remaining query a pending slot: joins an equal one in flight, sends it to a target, or hands
 /// it to the control plane. Nothing is alive afterwards.
 void forward(Context& context, Burst& burst);
-/// Decisions of the control plane for misses (kDecision, kAnswer, kFail), and asks of its own (kAsk). Takes
-/// the packet.
+/// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
+/// (kAsk). Takes the packet.
 void take_decision(Context& context, rte_mbuf* packet);
 void take_answer(Context& context, rte_mbuf* packet);
 void take_failure(Context& context, rte_mbuf* packet);
@@ -99,12 +99,21 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
 // with.
 /// Makes an answer in place (dns::make_reply) and sends it.
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted);
+/// Gives up a query that was counted. Takes the packet; one of the control plane's own goes back there,
+/// empty.
+void drop_query(Context& context, Query& query, QueryDrop reason);
 /// An error of ours.
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error);
+/// Whose answer the control plane gets.
+struct Asker {
+  std::uint64_t ticket;
+  state::Transport transport;
+  state::Routing routing;  ///< Network::routing of the client's network
+};
 /// Gives the answer of `length` octets at `wire` inside `packet` to the control plane, for the stream client
-/// (`is_query`) or the ask whose ticket it carries. Takes the packet.
+/// (or what it asked itself) whose ticket it carries. Takes the packet.
 void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
-                     std::uint64_t ticket, bool is_query, Counter counted, const state::Try* truncated_by);
+                     const Asker& asker, Counter counted, const state::Try* truncated_by);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
 // to_waiter.h and to_target.h: the ways of forward.cpp and relay.cpp out.
@@ -128,19 +137,13 @@ void flush(Context& context);
 
 /// Counts the answer that is made for a waiter now, and how long it waited: in all, and for its rule.
 inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted, unsigned rcode) {
-  if (waiter.transport == state::Transport::kAsk) return;  // no query
+  if (!is_query(waiter.transport)) return;
   const std::uint64_t us = context.now.us - waiter.arrived_us;
   Figure& figure = context.figure(waiter.figure);
   bump(figure.answers[figure_rcode(rcode)]);
   const std::size_t bucket = Durations::bucket_of(us);
   context.stats.note_wait(counted, us, bucket);
   if (Stats::is_wait(counted, us)) figure.note_wait(bucket, us);
-}
-
-/// Gives up a query that was counted: frees its packet.
-inline void drop_query(Context& context, rte_mbuf* packet, QueryDrop reason) {
-  ++context.stats.query_drops[reason];
-  rte_pktmbuf_free(packet);
 }
 
 }  // namespace shunt

@@ -29,8 +29,8 @@ inline void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mb
                            std::uint8_t* wire, std::size_t length, net::Sum sum, Counter counted,
                            const state::Try* truncated_by) {
   if (waiter.transport != state::Transport::kUdp) {
-    const bool is_query = waiter.transport == state::Transport::kStream;
-    return send_to_control(context, packet, wire, length, waiter.ticket, is_query, counted, truncated_by);
+    return send_to_control(context, packet, wire, length, {waiter.ticket, waiter.transport, waiter.routing},
+                           counted, truncated_by);
   }
   const net::FrameRules& rules = context.ports[waiter.port].rules;
   const std::size_t udp_length = net::kUdpSize + length;

@@ -277,10 +277,10 @@ bool Cache::search(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = at(place);
   if (!take(entry, now, hit)) return false;
-  hit.set_made(hit.maker(), key.figure);
+  hit.figure = key.figure;
   if (entry.routing != key.routing && key.routing != kNoRouting) {
     entry.routing = key.routing;
-    entry.answer.set_made(hit.maker(), key.figure);
+    entry.answer.figure = key.figure;
   }
   return true;
 }
@@ -308,10 +308,11 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   if (lifetime == 0) return false;
 
   CacheEntry& entry = s.create(key, units, now, lifetime);
-  entry.answer.set_made(Maker::kUpstream, key.figure);
+  entry.answer.figure = key.figure;
   entry.answer.flags = reply.header.flags & kKeptFlags;
   entry.answer.ancount = static_cast<std::uint8_t>(reply.header.ancount);
   entry.answer.nscount = static_cast<std::uint8_t>(reply.header.nscount);
+  entry.answer.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
   entry.answer.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
   std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
@@ -332,10 +333,12 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   const std::uint16_t units = units_for(key.name_length, 0, answer.body.size());
   if (units > state_->small.capacity() / 4) return false;
   CacheEntry& entry = state_->create(key, units, now, seconds);
-  entry.answer.set_made(answer.maker, key.figure);
+  entry.answer.maker = answer.maker;
+  entry.answer.figure = key.figure;
   entry.answer.flags = answer.flags & kKeptFlags;
   entry.answer.ancount = static_cast<std::uint8_t>(answer.ancount);
   entry.answer.nscount = static_cast<std::uint8_t>(answer.nscount);
+  entry.answer.arcount = static_cast<std::uint8_t>(answer.arcount);
   entry.answer.body_length = static_cast<std::uint16_t>(answer.body.size());
   std::memcpy(entry.body(), answer.body.data(), answer.body.size());
   entry.answer.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));

@@ -79,8 +79,8 @@ class Cache {
   bool insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
               std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls);
 
-  /// Stores an answer that a rule made, for `seconds` > 0; the key's origin is made_origin() of its routing.
-  /// False where it is too large, as above.
+  /// Stores an answer that a rule or a zone made, for `seconds` > 0; the key's origin is made_origin() of its
+  /// routing. False where it is too large, as above.
   bool insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint32_t now, std::uint32_t seconds);
 
   /// Forgets everything, or what is at and below `suffix` (lower case). Slow: walks all; returns how many

@@ -52,35 +52,32 @@ inline std::uint64_t cache_hash(std::uint64_t name_hash, std::uint16_t type, std
 /// Who made an answer: what it counts as.
 enum class Maker : std::uint8_t { kUpstream, kRule, kZone };
 
-/// An answer of ours that a rule makes the same for every query of a name. Its TTLs don't age.
+/// An answer of ours that a rule or a zone makes the same for every query of a name. Its TTLs don't age.
 struct MadeAnswer {
   Maker maker;
   std::uint16_t flags;  ///< AA and the RCODE
   std::uint16_t ancount, nscount;
   std::span<const std::uint8_t> body;  ///< the sections behind the question; kMaxTtls records at most
+  std::uint16_t arcount = 0;
 };
-/// The origin of what rules answer: it goes with the routing that they are part of.
+/// How long such an answer is remembered, in seconds; a reload that changes it changes the routing, too.
+inline constexpr std::uint32_t kMadeSeconds = 3600;
+/// The origin of what rules and zones answer: it goes with the routing that they are part of.
 inline Origin made_origin(Routing routing) {
   return 0x80000000 | routing;
 }
 
 /// An answer's numbers, as they are kept and as a hit gives them: copied as a whole.
-struct AnswerNumbers {
+struct alignas(4) AnswerNumbers {
   std::uint16_t flags = 0;  ///< header flags of the answer: AA, AD, RA and the RCODE
   std::uint16_t body_length = 0;
   std::uint16_t body_sum =
       0;  ///< ones' complement sum of body (RFC 1071), folded to 16 bits, body starting on an even octet
   std::uint16_t ttl_weight =
       0;  ///< 256 for each TTL at an even offset and 1 for each at an odd one: see aged_sum()
-  std::uint8_t ancount = 0, nscount = 0;  ///< kMaxTtls records in all at most
-  std::uint16_t made =
-      0;  ///< the Maker in 4 bits, and in 12 the figure of the rule that `routing` led through
-
-  Maker maker() const { return static_cast<Maker>(made & 15); }
-  FigureNumber figure() const { return static_cast<FigureNumber>(made >> 4); }
-  void set_made(Maker maker, FigureNumber figure) {
-    made = static_cast<std::uint16_t>(figure << 4 | static_cast<unsigned>(maker));
-  }
+  std::uint8_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted; kMaxTtls in all at most
+  Maker maker = Maker::kUpstream;
+  FigureNumber figure = 0;  ///< of the rule that the entry's routing led through
 };
 
 /// What a hit gives: everything to finish an answer whose question is already in place. Valid until the next
@@ -91,9 +88,6 @@ struct CacheHit : AnswerNumbers {
   const std::uint8_t* body =
       nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   const std::uint16_t* ttl_offset = nullptr;  ///< of each TTL, from body's first octet
-
-  /// Each record has a TTL in the list, OPT left out; those of a made answer don't age, and have none.
-  unsigned arcount() const { return ttl_count == 0 ? 0u : unsigned{ttl_count} - ancount - nscount; }
 };
 
 /// Copies a hit's body to `to` with its TTLs aged. `room` >= body_length octets may be written at `to`; what
@@ -186,7 +180,7 @@ struct CacheEntry {
 static_assert(offsetof(CacheKey, flags) == offsetof(CacheKey, type) + 2 &&
               offsetof(CacheKey, name_length) == offsetof(CacheKey, type) + 3 &&
               offsetof(CacheKey, type) == offsetof(CacheKey, routing) + 4);
-static_assert(sizeof(CacheEntry) == 40 && alignof(CacheEntry) == 4);
+static_assert(sizeof(CacheEntry) == 44 && alignof(CacheEntry) == 4);
 static_assert(std::is_trivially_copyable_v<CacheEntry>);
 
 }  // namespace shunt::state

@@ -41,7 +41,13 @@ enum class Transport : std::uint8_t {
   kStream,  ///< through the control plane, by ticket: a TCP client's query
   kAsk,     ///< through the control plane, by ticket: a question of its own (a probe); not a query in the
             ///< counters
+  kAlias,   ///< likewise, but it takes a query's way: the target of a zone's alias, which is no zone's
 };
+
+/// Is it a client's query, and so one in the counters?
+inline bool is_query(Transport transport) {
+  return transport == Transport::kUdp || transport == Transport::kStream;
+}
 
 /// One client that waits, with all that its answer needs.
 struct Waiter {
@@ -59,8 +65,9 @@ struct Waiter {
   bool edns;
   bool dnssec_ok;
   std::uint16_t load_bucket;  ///< Pending's: where the client's queries are counted
-  std::uint64_t ticket;       ///< kStream, kAsk
+  std::uint64_t ticket;       ///< not for kUdp
   std::uint64_t arrived_us;
+  Routing routing;      ///< kStream, kAlias: Network::routing of the client's network
   FigureNumber figure;  ///< of the rule that the query went to
   /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
   std::array<std::uint64_t, 4> upper;
@@ -88,6 +95,7 @@ struct alignas(kCacheLine) Slot {
   bool miss = false;       ///< no rule matched
   std::uint8_t name_length = 0;
   std::uint16_t type = 0, klass = 0;
+  bool zone = false;           ///< a zone answers
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
@@ -195,7 +203,7 @@ class Pending {
   std::uint64_t waiting() const { return waiting_; }
   /// Tells that a waiter's client and transport are set: from now on it counts.
   void count(Waiter& waiter) {
-    if (waiter.transport == Transport::kAsk) return;
+    if (!is_query(waiter.transport)) return;
     waiter.load_bucket = static_cast<std::uint16_t>(client_bucket(waiter.client));
     ++waiting_;
     ++client_load_[waiter.load_bucket];
@@ -315,6 +323,7 @@ inline Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.flags = key.flags;
   s.shared = shared;
   s.miss = false;
+  s.zone = false;
   s.name_length = key.name->length;
   s.type = key.type;
   s.klass = key.klass;
@@ -372,7 +381,7 @@ inline void Pending::close(Slot& slot) {
     pairs_[slot.attempt[i].bucket].attempt = kNone;
   for (std::uint32_t i = slot.waiters; i != kNone;) {
     Waiter& w = waiters_[i];
-    if (w.transport != Transport::kAsk) {
+    if (is_query(w.transport)) {
       --waiting_;
       --client_load_[w.load_bucket];
     }

@@ -25,6 +25,8 @@
 namespace shunt::state {
 
 inline constexpr std::uint32_t kNoUpstream = 0xffffffff;
+/// Of Snapshot::zones, which is no upstream of anybody's.
+inline constexpr std::uint32_t kZonesUpstream = 0xfffffffe;
 
 /// Health of a target, published by the control plane in a fixed array; relaxed loads and stores.
 struct TargetHealth {
@@ -84,7 +86,9 @@ struct Snapshot {
   std::vector<Endpoint> endpoints;
   std::vector<Network> networks;
   std::vector<Upstream> upstreams;  ///< by handle
-  std::vector<Path> paths;          ///< View::adjacencies has one entry each
+  /// In an upstream's place where a zone answers: the control plane does, from what is its own.
+  Upstream zones{.handle = kZonesUpstream, .exists = true, .through_host = true, .timeout_ms = kMaxWaitMs};
+  std::vector<Path> paths;  ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
 

@@ -86,7 +86,7 @@ TEST(Cache, GivesBackTheAnswerWithItsCountsAndFlags) {
   EXPECT_EQ(hit.flags, dns::kAa | dns::kRa | dns::kAd);
   EXPECT_EQ(hit.ancount, 2);
   EXPECT_EQ(hit.nscount, 1);
-  EXPECT_EQ(hit.arcount(), 1) << "the OPT is not counted";
+  EXPECT_EQ(hit.arcount, 1) << "the OPT is not counted";
   EXPECT_EQ(hit.ttl_count, 4);
   EXPECT_EQ(hit.age, 0u);
 }
