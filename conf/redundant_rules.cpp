@@ -138,11 +138,25 @@ class Search {
         break;
       }
     }
+    if (frees_a_watch(name, own, next ? next_precedence : 0, view)) return {};
     const RuleIndex builtin =
         view.autodefined ? builtin_between(name, own, next, next_precedence) : rules::kNoRule;
     if (builtin != rules::kNoRule)
       return {does_as_builtin(place, builtin) ? Standing::kCovered : Standing::kNeeded, {{}, builtin}};
     return {next && places_.same_effect(place, *next) ? Standing::kCovered : Standing::kNeeded, {next}};
+  }
+
+  /// A watch fires where it would have won: without the rule one may, that comes before what has its turn
+  /// then.
+  bool frees_a_watch(const dns::Name& name, std::uint32_t own, std::uint32_t next_precedence,
+                     const RuleView& view) const {
+    return std::ranges::any_of(view.sets, [&](std::uint32_t s) {
+      const rules::RuleSet* const watches = built_[s]->watches.get();
+      return watches != nullptr && std::ranges::any_of(watches->find_all(name), [&](RuleIndex r) {
+               const std::uint32_t rank = precedence(watches->rule(r));
+               return rank <= own && rank >= next_precedence;
+             });
+    });
   }
 
   /// The built-in rule that has its turn after the rule and before the next one of the user's.

@@ -122,6 +122,14 @@ TEST(RedundantRules, OneWithAnIdIsCountedByIt) {
   expect_quiet(with_list(R"("corp forward corp-dns", "a.corp forward corp-dns id=a")"));
 }
 
+TEST(RedundantRules, ARuleMayKeepAWatchFromFiring) {
+  expect_quiet(with_list(R"("corp forward corp-dns", "corp watch", "a.corp forward corp-dns")"));
+  expect_quiet(with_list(R"("corp forward corp-dns", "*.corp watch", "a.corp forward corp-dns")"));
+  expect_told(with_list(R"("corp watch", "b.corp forward corp-dns", <!>"a.b.corp forward corp-dns")"),
+              "\"a.b.corp", "\"b.corp");
+  expect_quiet(with_list(R"("corp watch", "a.corp watch")"));
+}
+
 TEST(RedundantRules, NoRoomForANameBelow) {
   std::string longest;
   for (int i = 0; i < 3; ++i)
