@@ -38,6 +38,8 @@ void check_networks(const Checking& c);
 void check_zones(const Checking& c);
 /// Builds every rule set that isn't known, into `loaded`.
 void check_rules(const Checking& c, const LoadOptions& options, Loaded& loaded);
+/// Warns of rules that are allowed and probably not meant; after the zones were read.
+void check_meaning(const Checking& c, const BuiltRuleSets& built);
 
 /// Reads the zone files into `config`, whose names were checked; a file that several zones name is read once.
 void load_zones(Config& config, const Places& places, Report& report);

@@ -45,23 +45,6 @@ void settle_file(const Checking& c, const LoadOptions& options, std::size_t inde
 /// Among at most so many rules those are looked for that have no use: that takes an index of every name.
 constexpr std::size_t kMostRulesSearched = 4'000'000;
 
-/// What is allowed and probably not meant.
-void check_meaning(const Checking& c, const BuiltRuleSets& built) {
-  check_root_rules(c, built);
-  std::size_t rules = 0;
-  for (const auto& set : built)
-    rules += set->rules();
-  if (rules > kMostRulesSearched) {
-    c.report.warning(
-        {},
-        fmt::format("with {} rules, those that can never match or change nothing are not looked for", rules),
-        fmt::format("they are among up to {} rules", kMostRulesSearched));
-    return;
-  }
-  check_dead_rules(c, built);
-  check_redundant_rules(c, built);
-}
-
 class SetsBuilder {
  public:
   SetsBuilder(const Checking& c, const LoadOptions& options, Loaded& loaded)
@@ -157,9 +140,24 @@ class SetsBuilder {
 
 }  // namespace
 
+void check_meaning(const Checking& c, const BuiltRuleSets& built) {
+  check_root_rules(c, built);
+  std::size_t rules = 0;
+  for (const auto& set : built)
+    rules += set->rules();
+  if (rules > kMostRulesSearched) {
+    c.report.warning(
+        {},
+        fmt::format("with {} rules, those that can never match or change nothing are not looked for", rules),
+        fmt::format("they are among up to {} rules", kMostRulesSearched));
+    return;
+  }
+  check_dead_rules(c, built);
+  check_redundant_rules(c, built);
+}
+
 void check_rules(const Checking& c, const LoadOptions& options, Loaded& loaded) {
   SetsBuilder(c, options, loaded).build();
-  if (options.dead_rules && !c.report.has_errors()) check_meaning(c, loaded.rule_sets);
 }
 
 }  // namespace shunt::conf

@@ -121,6 +121,7 @@ Loaded load_text(std::string_view text, const std::string& path, const LoadOptio
     read_tables(*root, report, places, config);
     check({config, places, report}, options, loaded);
     if (options.rule_files) load_zones(config, places, report);
+    if (options.dead_rules && !report.has_errors()) check_meaning({config, places, report}, loaded.rule_sets);
   }
   if (!report.has_errors()) {
     loaded.config = std::move(config);

@@ -40,6 +40,7 @@ RootRules root_rules(const rules::RuleSet& set) {
 /// The rule for all names that wins among a network's sets, where nothing is kept from it.
 std::optional<Place> unlimited(const RulePlaces& places, const std::vector<RootRules>& roots,
                                const RuleView& view) {
+  if (view.zones != nullptr) return {};
   std::optional<Place> best;
   for (const std::uint32_t s : view.sets) {
     if (roots[s].keeps) return {};

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
 #include "conf/line_file.h"
+#include "conf/zone.h"
+#include "dataplane/rules/trie_builder.h"
 
 namespace shunt::conf {
 namespace {
@@ -38,6 +41,24 @@ void add_source_lines(const std::string& path, std::vector<Diagnostic>& sorted) 
   }
 }
 
+/// Which of the zones are a network's.
+std::vector<std::uint32_t> zones_of(const Config& config, const std::string& network) {
+  std::vector<std::uint32_t> zones;
+  for (std::uint32_t z = 0; z < config.zones.size(); ++z)
+    if (config.zones[z].zone != nullptr && std::ranges::count(config.zones[z].networks, network) != 0)
+      zones.push_back(z);
+  return zones;
+}
+
+std::shared_ptr<const rules::RuleSet> apexes_of(const Config& config,
+                                                const std::vector<std::uint32_t>& zones) {
+  if (zones.empty()) return nullptr;
+  rules::RuleSetBuilder builder(dns::HashKey{});
+  for (const std::uint32_t z : zones)
+    builder.add(config.zones[z].zone->apex(), rules::Cover::kSuffix, rules::Action::kZone, z, 0);
+  return builder.build();
+}
+
 }  // namespace
 
 RulePlaces::RulePlaces(const Checking& c, const BuiltRuleSets& built)
@@ -45,17 +66,19 @@ RulePlaces::RulePlaces(const Checking& c, const BuiltRuleSets& built)
   std::unordered_map<std::string_view, std::uint32_t> numbers;
   for (const RuleSet& set : c.config.rule_sets)
     numbers.try_emplace(set.name, static_cast<std::uint32_t>(numbers.size()));
-  std::map<std::pair<std::vector<std::uint32_t>, bool>, std::size_t> known;
+  using Numbers = std::vector<std::uint32_t>;
+  std::map<std::tuple<Numbers, bool, Numbers>, std::size_t> known;
   for (std::uint32_t n = 0; n < c.config.networks.size(); ++n) {
     const Network& network = c.config.networks[n];
     std::vector<std::uint32_t> sets;
     for (const std::string& name : network.rules)
       if (const auto found = numbers.find(name); found != numbers.end()) sets.push_back(found->second);
-    const auto [view, is_new] = known.try_emplace({sets, network.autodefined}, views_.size());
+    const Numbers zones = zones_of(c.config, network.name);
+    const auto [view, is_new] = known.try_emplace({sets, network.autodefined, zones}, views_.size());
     if (is_new) {
       for (const std::uint32_t set : sets)
         views_of_[set].push_back(static_cast<std::uint32_t>(views_.size()));
-      views_.push_back({std::move(sets), network.autodefined, {}});
+      views_.push_back({std::move(sets), network.autodefined, apexes_of(c.config, zones), {}});
     }
     views_[view->second].networks.push_back(n);
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,11 +21,13 @@ struct Place {
   bool watch = false;  ///< of the set's `watch` rules
 };
 
-/// The sets that a network associates, in order. Networks that are alike in this have one view.
+/// The sets that a network associates, in order, and its zones. Networks that are alike in this have one
+/// view.
 struct RuleView {
   std::vector<std::uint32_t> sets;
   bool autodefined = true;
-  std::vector<std::uint32_t> networks;  ///< those that have it, at least one
+  std::shared_ptr<const rules::RuleSet> zones;  ///< their apexes; null: it has none
+  std::vector<std::uint32_t> networks;          ///< those that have it, at least one
 };
 
 /// The rule sets of a configuration, built; `built` has those of config.rule_sets, in that order, with the
