@@ -127,6 +127,15 @@ struct Network {  // [[network]]
   Position position;
 };
 
+class Zone;
+
+struct ZoneFile {                     // [[zone]]
+  std::string file;                   // file, resolved against the configuration's folder
+  std::vector<std::string> networks;  // networks
+  std::shared_ptr<const Zone> zone;   // what is in the file, read with the configuration
+  Position position;
+};
+
 struct Config {
   std::string path;  ///< of the file, as given
   Dataplane dataplane;
@@ -134,6 +143,7 @@ struct Config {
   std::string mirror_namespace = "shunt";                  // [mirror] namespace; "": the host's own
   Limits limits;
   std::optional<std::pair<IpAddress, std::uint16_t>> metrics;  // [metrics] listen
+  std::uint32_t rule_figures = 1000;                           // [metrics] rules
   std::string log_level = "info";                              // [log] level
   std::vector<Port> ports;
   std::vector<Inbound> inbounds;
@@ -141,6 +151,7 @@ struct Config {
   std::vector<Upstream> upstreams;
   std::vector<RuleSet> rule_sets;
   std::vector<Network> networks;
+  std::vector<ZoneFile> zones;
 };
 
 }  // namespace shunt::conf

@@ -27,20 +27,19 @@ struct Winner {
 /// The dead rules of one line.
 struct DeadLine {
   std::uint32_t rules = 0;
-  RuleIndex first = 0;
-  Winner winner;
+  Place first{};
+  Winner winner{};
 };
 
 class Search {
  public:
-  Search(const Checking& c, const std::vector<BuiltRuleSet>& built)
+  Search(const Checking& c, const BuiltRuleSets& built)
       : built_(built), places_(c, built), dead_(built.size()) {}
 
   void run() {
     std::unordered_map<std::string_view, std::vector<Place>> names;
     for (std::uint32_t s = 0; s < built_.size(); ++s)
-      for (const RuleIndex r : built_[s].set->rules())
-        names[places_.name({s, r})].push_back({s, r});
+      places_.for_each(s, [&](Place place) { names[places_.name(place)].push_back(place); });
     for (const auto& [name, places] : names)
       if (places.size() > 1) judge(places);
     for (std::uint32_t s = 0; s < built_.size(); ++s)
@@ -50,14 +49,15 @@ class Search {
  private:
   const Rule& rule(Place p) const { return places_.rule(p); }
 
-  /// Of the rules of one name, those that win over `loser` wherever it would match in this network.
+  /// Of the rules of one name, those that win over `loser` wherever it would match in this network. A watch
+  /// wins over other watches only.
   std::optional<Winner> find_winner(const std::vector<std::uint32_t>& order, Place loser,
                                     const std::vector<Place>& places) const {
     std::optional<Place> exact, below;
     const auto position = std::find(order.begin(), order.end(), loser.set);
     for (const Place other : places) {
       const auto at = std::find(order.begin(), order.end(), other.set);
-      if (at == order.end()) continue;
+      if (at == order.end() || (other.watch && !loser.watch)) continue;
       const Cover cover = rule(other).cover;
       if (at < position && cover == rule(loser).cover) return Winner{other, {}};
       if (cover == Cover::kExact) exact = other;
@@ -84,7 +84,7 @@ class Search {
       if (!winner) continue;
       DeadLine& line = dead_[place.set][rule(place).line];
       if (line.rules++ == 0) {
-        line.first = place.rule;
+        line.first = place;
         line.winner = *winner;
       }
     }
@@ -94,32 +94,31 @@ class Search {
   void warn(std::uint32_t s) const {
     if (dead_[s].empty()) return;
     std::unordered_map<std::uint32_t, std::uint32_t> rules_of;
-    for (const RuleIndex r : built_[s].set->rules())
-      ++rules_of[rule({s, r}).line];
+    places_.for_each(s, [&](Place place) { ++rules_of[rule(place).line]; });
     std::vector<Diagnostic> warnings;
     for (const auto& [line, dead] : dead_[s])
-      if (dead.rules == rules_of[line]) warnings.push_back(describe(s, dead));
+      if (dead.rules == rules_of[line]) warnings.push_back(describe(dead));
     places_.warn(s, std::move(warnings));
   }
 
-  Diagnostic describe(std::uint32_t s, const DeadLine& dead) const {
+  Diagnostic describe(const DeadLine& dead) const {
     const std::string winners = dead.winner.second
                                     ? fmt::format("{} and {} come", places_.placed(dead.winner.first),
                                                   places_.placed(*dead.winner.second))
                                     : fmt::format("{} comes", places_.placed(dead.winner.first));
-    const Place place{s, dead.first};
+    const Place place = dead.first;
     return places_.diagnostic(place, places_.text(place) + " can never match",
                               winners + " first in every network that uses the set");
   }
 
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   const RulePlaces places_;
   std::vector<std::map<std::uint32_t, DeadLine>> dead_;  ///< of each set, by line
 };
 
 }  // namespace
 
-void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_dead_rules(const Checking& c, const BuiltRuleSets& built) {
   Search(c, built).run();
 }
 

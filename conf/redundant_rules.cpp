@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "conf/rule_places.h"
+#include "conf/zone.h"
 
 namespace shunt::conf {
 namespace {
@@ -37,10 +38,11 @@ std::optional<dns::Name> covered_name(std::span<const std::uint8_t> wire, Cover 
   return name;
 }
 
-/// Who does the same: a rule of the user's, or a built-in one.
+/// Who does the same: a rule of the user's, a zone, or a built-in rule.
 struct Cause {
   std::optional<Place> rule;
   RuleIndex builtin = rules::kNoRule;
+  const Zone* zone = nullptr;
 };
 
 /// How a rule stands in one network: needed, or never used because an earlier set's is equal or another, or
@@ -59,7 +61,7 @@ struct RedundantLine {
 
 class Search {
  public:
-  Search(const Checking& c, const std::vector<BuiltRuleSet>& built)
+  Search(const Checking& c, const BuiltRuleSets& built)
       : c_(c),
         built_(built),
         places_(c, built),
@@ -138,6 +140,11 @@ class Search {
         break;
       }
     }
+    if (frees_a_watch(name, own, next ? next_precedence : 0, view)) return {};
+    if (const Zone* zone = zone_between(view, name, own, next, next_precedence); zone != nullptr) {
+      const bool same = places_.rule(place).action == rules::Action::kSystem;
+      return {same ? Standing::kCovered : Standing::kNeeded, {{}, rules::kNoRule, zone}};
+    }
     const RuleIndex builtin =
         view.autodefined ? builtin_between(name, own, next, next_precedence) : rules::kNoRule;
     if (builtin != rules::kNoRule)
@@ -145,14 +152,46 @@ class Search {
     return {next && places_.same_effect(place, *next) ? Standing::kCovered : Standing::kNeeded, {next}};
   }
 
+  /// A watch fires where it would have won: without the rule one may, that comes before what has its turn
+  /// then.
+  bool frees_a_watch(const dns::Name& name, std::uint32_t own, std::uint32_t next_precedence,
+                     const RuleView& view) const {
+    return std::ranges::any_of(view.sets, [&](std::uint32_t s) {
+      const rules::RuleSet* const watches = built_[s]->watches.get();
+      return watches != nullptr && std::ranges::any_of(watches->find_all(name), [&](RuleIndex r) {
+               const std::uint32_t rank = precedence(watches->rule(r));
+               return rank <= own && rank >= next_precedence;
+             });
+    });
+  }
+
+  /// The zone that has its turn after the rule, and before the next one of the user's and any built-in name.
+  const Zone* zone_between(const RuleView& view, const dns::Name& name, std::uint32_t own,
+                           const std::optional<Place>& next, std::uint32_t next_precedence) const {
+    if (view.zones == nullptr) return nullptr;
+    const RuleIndex zone = first_at_most(*view.zones, name, own);
+    if (zone == rules::kNoRule) return nullptr;
+    const std::uint32_t rank = precedence(view.zones->rule(zone));
+    const RuleIndex builtin = view.autodefined ? first_at_most(*builtin_, name, own) : rules::kNoRule;
+    if ((next && rank <= next_precedence) ||
+        (builtin != rules::kNoRule && precedence(builtin_->rule(builtin)) > rank))
+      return nullptr;
+    return c_.config.zones[view.zones->rule(zone).argument].zone.get();
+  }
+
+  /// The best rule for `name` whose precedence is `most` at most.
+  static RuleIndex first_at_most(const rules::RuleSet& set, const dns::Name& name, std::uint32_t most) {
+    for (const RuleIndex r : set.find_all(name))
+      if (precedence(set.rule(r)) <= most) return r;
+    return rules::kNoRule;
+  }
+
   /// The built-in rule that has its turn after the rule and before the next one of the user's.
   RuleIndex builtin_between(const dns::Name& name, std::uint32_t own, const std::optional<Place>& next,
                             std::uint32_t next_precedence) const {
-    for (const RuleIndex r : builtin_->find_all(name)) {
-      const std::uint32_t rank = precedence(builtin_->rule(r));
-      if (rank <= own) return !next || rank > next_precedence ? r : rules::kNoRule;
-    }
-    return rules::kNoRule;
+    const RuleIndex r = first_at_most(*builtin_, name, own);
+    if (r == rules::kNoRule) return r;
+    return !next || precedence(builtin_->rule(r)) > next_precedence ? r : rules::kNoRule;
   }
 
   bool does_as_builtin(Place place, RuleIndex builtin) const {
@@ -203,6 +242,9 @@ class Search {
   }
 
   std::string reason(const RedundantLine& line) const {
+    if (line.cause.zone != nullptr)
+      return fmt::format("the zone {} does the same without it",
+                         dns::to_text(line.cause.zone->apex().octets()));
     const std::string other =
         line.cause.rule
             ? places_.placed(*line.cause.rule)
@@ -212,7 +254,7 @@ class Search {
   }
 
   const Checking& c_;
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   const RulePlaces places_;
   const std::unique_ptr<const rules::RuleSet> builtin_;
   std::vector<std::vector<RuleIndex>> covering_;  ///< of each set, for the rule in hand
@@ -222,7 +264,7 @@ class Search {
 
 }  // namespace
 
-void check_redundant_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_redundant_rules(const Checking& c, const BuiltRuleSets& built) {
   Search(c, built).run();
 }
 

@@ -17,6 +17,6 @@ inline constexpr std::size_t kMostRedundantTold = 20;
 /// perhaps, does the same. All that are told may go together. Rules with an id=
 /// are kept for the sake of their figures, and not told. `built` has the sets of config.rule_sets, in that
 /// order. Slow: for `check`, not for a reload.
-void check_redundant_rules(const Checking& c, const std::vector<BuiltRuleSet>& built);
+void check_redundant_rules(const Checking& c, const BuiltRuleSets& built);
 
 }  // namespace shunt::conf

@@ -40,6 +40,7 @@ RootRules root_rules(const rules::RuleSet& set) {
 /// The rule for all names that wins among a network's sets, where nothing is kept from it.
 std::optional<Place> unlimited(const RulePlaces& places, const std::vector<RootRules>& roots,
                                const RuleView& view) {
+  if (view.zones != nullptr) return {};
   std::optional<Place> best;
   for (const std::uint32_t s : view.sets) {
     if (roots[s].keeps) return {};
@@ -61,11 +62,11 @@ std::string hint(const Network& network) {
 
 }  // namespace
 
-void check_root_rules(const Checking& c, const std::vector<BuiltRuleSet>& built) {
+void check_root_rules(const Checking& c, const BuiltRuleSets& built) {
   const RulePlaces places(c, built);
   std::vector<RootRules> roots;
-  for (const BuiltRuleSet& set : built)
-    roots.push_back(root_rules(*set.set));
+  for (const auto& set : built)
+    roots.push_back(root_rules(*set->set));
   // One warning for each rule, which names one network for all.
   std::map<std::uint32_t, std::pair<Place, std::uint32_t>> taken;
   std::map<std::uint32_t, std::size_t> networks;

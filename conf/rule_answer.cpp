@@ -3,6 +3,7 @@
 #include <ldns/ldns.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -28,11 +29,11 @@ template <typename T>
 using Allocated = std::unique_ptr<T, FreeMemory>;
 
 std::vector<std::uint8_t> wire_record(std::uint16_t type, std::span<const std::uint8_t> rdata) {
-  std::vector<std::uint8_t> wire(kHeader);
+  std::vector<std::uint8_t> wire(kHeader + rdata.size());
   store_be16(&wire[1], type);
   store_be16(&wire[3], dns::kClassIn);
   store_be16(&wire[9], static_cast<std::uint16_t>(rdata.size()));
-  wire.insert(wire.end(), rdata.begin(), rdata.end());
+  std::ranges::copy(rdata, wire.begin() + kHeader);
   return wire;
 }
 
@@ -51,12 +52,19 @@ std::vector<std::uint8_t> write_record(const ldns_rr* rr) {
   return {octets, octets + size};
 }
 
+}  // namespace
+
 std::string type_text(std::uint16_t type) {
   const Allocated<char> text(ldns_rr_type2str(static_cast<ldns_rr_type>(type)));
   return text ? text.get() : "TYPE" + std::to_string(type);
 }
 
-}  // namespace
+bool is_well_formed(std::uint16_t type, std::span<const std::uint8_t> rdata) {
+  const std::vector<std::uint8_t> wire = wire_record(type, rdata);
+  const Record read = read_record(wire);
+  const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
+  return read && write_record(read.get()) == wire && ldns_rr_rd_count(read.get()) >= least;
+}
 
 std::uint16_t parse_type(std::string_view text) {
   // ldns reads "TYPE65x" as TYPE65.
@@ -85,12 +93,9 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
   if (status != LDNS_STATUS_OK) return Failure(ldns_get_errorstr_by_id(status));
   const Record rr(parsed);
   const std::vector<std::uint8_t> wire = write_record(rr.get());
-  // What was given as \# octets may be anything. Read back it must be the same: whole, and no name in it
-  // compressed.
-  const Record again = wire.size() >= kHeader ? read_record(wire) : nullptr;
-  const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
-  if (!again || write_record(again.get()) != wire || ldns_rr_get_type(rr.get()) != type ||
-      ldns_rr_rd_count(again.get()) < least)
+  // What was given as \# octets may be anything.
+  if (wire.size() < kHeader || ldns_rr_get_type(rr.get()) != type ||
+      !is_well_formed(type, std::span(wire).subspan(kHeader)))
     return Failure("the record's data is malformed");
   return AnswerRecord{type, {wire.begin() + kHeader, wire.end()}};
 }

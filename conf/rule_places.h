@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,30 +18,46 @@ namespace shunt::conf {
 struct Place {
   std::uint32_t set = 0;
   rules::RuleIndex rule = rules::kNoRule;
+  bool watch = false;  ///< of the set's `watch` rules
 };
 
-/// The sets that a network associates, in order. Networks that are alike in this have one view.
+/// The sets that a network associates, in order, and its zones. Networks that are alike in this have one
+/// view.
 struct RuleView {
   std::vector<std::uint32_t> sets;
   bool autodefined = true;
-  std::vector<std::uint32_t> networks;  ///< those that have it, at least one
+  std::shared_ptr<const rules::RuleSet> zones;  ///< their apexes; null: it has none
+  std::vector<std::uint32_t> networks;          ///< those that have it, at least one
 };
 
 /// The rule sets of a configuration, built; `built` has those of config.rule_sets, in that order, with the
 /// index of an upstream as its handle. Refers to both arguments.
 class RulePlaces {
  public:
-  RulePlaces(const Checking& c, const std::vector<BuiltRuleSet>& built);
+  RulePlaces(const Checking& c, const BuiltRuleSets& built);
 
   const std::vector<RuleView>& views() const { return views_; }
   /// The views with `set` among their sets.
   const std::vector<std::uint32_t>& views_of(std::uint32_t set) const { return views_of_[set]; }
 
-  const rules::RuleSet& set(std::uint32_t s) const { return *built_[s].set; }
-  const rules::Rule& rule(Place p) const { return set(p.set).rule(p.rule); }
+  /// All rules of a set but `watch`.
+  const rules::RuleSet& set(std::uint32_t s) const { return *built_[s]->set; }
+  const rules::RuleSet& set_of(Place p) const {
+    return p.watch ? *built_[p.set]->watches : *built_[p.set]->set;
+  }
+  const rules::Rule& rule(Place p) const { return set_of(p).rule(p.rule); }
+  /// Calls `each` with every rule of a set, its watches among them.
+  template <typename Each>
+  void for_each(std::uint32_t set, Each each) const {
+    for (const rules::RuleIndex r : built_[set]->set->rules())
+      each(Place{set, r, false});
+    if (built_[set]->watches == nullptr) return;
+    for (const rules::RuleIndex r : built_[set]->watches->rules())
+      each(Place{set, r, true});
+  }
   /// Its name in wire format.
   std::string_view name(Place p) const;
-  bool has_id(Place p) const { return !built_[p.set].id_of(rule(p).line).empty(); }
+  bool has_id(Place p) const { return !built_[p.set]->id_of(rule(p).line).empty(); }
   /// Do both answer a query alike?
   bool same_effect(Place a, Place b) const;
 
@@ -56,7 +73,7 @@ class RulePlaces {
 
  private:
   const Checking& c_;
-  const std::vector<BuiltRuleSet>& built_;
+  const BuiltRuleSets& built_;
   std::vector<RuleView> views_;
   std::vector<std::vector<std::uint32_t>> views_of_;  ///< of each set
 };

@@ -7,11 +7,14 @@
 #include <array>
 #include <cassert>
 
+#include "control/rule_words.h"
+
 namespace shunt::control {
 namespace {
 
 using nlohmann::json;
 using rules::Action;
+using rules::Association;
 
 // A network's lookups for one name: the dataplane's own.
 class Lookup {
@@ -28,6 +31,13 @@ class Lookup {
     rules_.find_burst(1, &name, hashes_.data(), &best);
     assert(best == rules_.find(name_, hashes_.data(), kBurst));
     return best;
+  }
+  /// The watch that fires beside `winner`.
+  rules::Match watch(const rules::Match& winner) const {
+    const dns::Name* const name = &name_;
+    rules::Match watch;
+    rules_.find_watches(1, &name, hashes_.data(), &winner, &watch);
+    return watch;
   }
   rules::Match system() const { return rules_.find_system(name_, hashes_.data(), kBurst); }
 
@@ -53,6 +63,8 @@ class Explanation {
     result["endpoint"] = endpoint.name;
     result["allowed"] = endpoint.allow.contains(client);
     result["rule"] = nullptr;
+    result["then"] = nullptr;
+    result["watch"] = nullptr;
     result["others"] = json::array();
     result["upstream"] = nullptr;
     result["network"] = nullptr;
@@ -78,54 +90,70 @@ class Explanation {
     const state::Upstream* upstream = snapshot_.upstream(handle);
     return upstream == nullptr ? "" : upstream->name;
   }
-  std::string text(const rules::RuleSet& set, rules::RuleIndex rule) const {
-    return conf::rule_text(set, rule, [&](std::uint32_t handle) { return upstream_name(handle); });
-  }
-
   json describe(const rules::RuleSet& set, rules::RuleIndex rule) const {
-    json described{{"text", text(set, rule)}};
-    if (const conf::BuiltRuleSet* built = generation_.find_set(&set)) {
-      described["set"] = built->name;
-      described["where"] =
-          built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
-      const std::string_view id = built->id_of(set.rule(rule).line);
-      if (!id.empty()) described["id"] = id;
-    } else {
-      described["set"] = "built-in";
-      described["where"] = "built-in";
-    }
+    const RuleWords words = describe_rule(generation_, set, rule);
+    json described{{"text", words.text}, {"set", words.set}, {"where", words.where}};
+    if (!words.id.empty()) described["id"] = words.id;
     return described;
   }
 
-  void add_losers(const rules::Association& rules, const dns::Name& name, const rules::Match& winner) {
+  void add_loser(const rules::RuleSet& set, const rules::Match& loser, std::string why) {
+    json described = describe(set, loser.rule);
+    described["why"] = std::move(why);
+    result["others"].push_back(std::move(described));
+  }
+
+  /// `system` is what a `system` rule that won left the name to; nothing is found in it otherwise.
+  void add_losers(const rules::Association& rules, const dns::Name& name, const rules::Match& winner,
+                  const rules::Match& system) {
+    const bool by_system = rules.set_of(winner)->rule(winner.rule).action == Action::kSystem;
     for (const rules::Match& match : rules.find_all(name)) {
-      if (match == winner) continue;
-      json loser = describe(*rules.set_of(match), match.rule);
-      loser["why"] = why_lost(match, winner);
-      result["others"].push_back(std::move(loser));
+      if (match == winner || match == system) continue;
+      std::string why = why_lost(match, winner);
+      if (by_system && Association::is_users(match)) {
+        why += "; and `system` passes over all users' rules";
+      } else if (by_system) {
+        why = why_lost(match, system);  // those take part in the second step
+      }
+      add_loser(*rules.set_of(match), match, std::move(why));
     }
   }
 
   static std::string why_lost(const rules::Match& loser, const rules::Match& winner) {
     if (loser.labels < winner.labels) return "its name is shorter";
     if (loser.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
-    if (rules::Association::is_users(loser)) return "its rule set comes later";
-    return "a user's rule wins over a built-in one";
+    if (Association::is_users(loser)) return "its rule set comes later";
+    if (Association::is_users(winner)) return "a user's rule wins over zones and built-in names";
+    return "a zone wins over a built-in name";
+  }
+
+  /// The watch that fires, and those that don't.
+  void add_watches(const Lookup& lookup, const rules::Association& rules, const dns::Name& name,
+                   const rules::Match& winner) {
+    const rules::Match fires = lookup.watch(winner);
+    if (fires.found()) result["watch"] = describe(*rules.watches_of(fires), fires.rule);
+    for (const rules::Match& watch : rules.find_all_watches(name)) {
+      if (watch == fires) continue;
+      const std::string why = fires.found() ? "another watch fires: " + why_lost(watch, fires)
+                                            : "it would not have won: " + why_lost(watch, winner);
+      add_loser(*rules.watches_of(watch), watch, why);
+    }
   }
 
   void decide(const dns::Name& name, const state::Network& network) {
     result["network"] = network.name;
     const Lookup lookup(network.rules, name, key_);
     const rules::Match first = lookup.winner();
-    rules::Match match = first;
+    rules::Match match = first, system;
     const rules::RuleSet* set = network.rules.set_of(match);
     if (set != nullptr) result["rule"] = describe(*set, match.rule);
     if (set != nullptr && set->rule(match.rule).action == Action::kSystem) {
-      match = lookup.system();
+      match = system = lookup.system();
       set = network.rules.set_of(match);
-      result["then"] = set == nullptr ? "the network's default upstream" : text(*set, match.rule);
+      if (set != nullptr) result["then"] = describe(*set, match.rule);
     }
-    if (first.found()) add_losers(network.rules, name, first);
+    if (first.found()) add_losers(network.rules, name, first, system);
+    add_watches(lookup, network.rules, name, first);
     if (set == nullptr) return go_to_default(network);
     act(*set, match);
   }
@@ -139,6 +167,9 @@ class Explanation {
         if (upstream != nullptr) describe_upstream(*upstream);
         return;
       }
+      case Action::kZone:
+        result["outcome"] = "answered from the zone " + dns::to_text(set.name(match.rule));
+        return;
       case Action::kAnswer:
         result["outcome"] = "answered at once by the rule";
         return;
@@ -154,8 +185,9 @@ class Explanation {
       case Action::kBlockDrop:
         result["outcome"] = "blocked: dropped without an answer";
         return;
-      case Action::kSystem:
-        return;  // resolved before
+      case Action::kSystem:  // resolved before
+      case Action::kWatch:   // wins nothing
+        return;
     }
   }
 

@@ -3,8 +3,9 @@
 // it.
 //
 //   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to
-//   tickets control -> worker   frames of the kernel, queries over streams, decisions and answers for misses,
-//   asks, cache orders worker -> worker    answers that the port's hash led to the wrong worker
+//   tickets; watched queries control -> worker   frames of the kernel, queries over streams, decisions and
+//   answers for misses, asks, cache orders worker -> worker    answers that the port's hash led to the wrong
+//   worker
 #pragma once
 
 #include <rte_mbuf.h>
@@ -22,16 +23,20 @@ namespace shunt {
 enum class MessageKind : std::uint8_t {
   // worker -> control
   kFrame,  ///< `port`; data: an Ethernet frame for the mirror
-  kMiss,  ///< `slot`, `serial`, `upstream` (the default's handle, mostly); data: a DNS query with our OPT, id
-          ///< 0
-  kReply,  ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked
-           ///< over TCP
+  kMiss,   ///< `slot`, `serial`, `upstream` (the default's handle, mostly), `zone` (a zone is to answer: that
+           ///< of `routing`); data: a DNS query with our OPT, id 0
+  kReply,  ///< `ticket`, `routing`; data: a DNS answer, the query's id restored. `truncated_by` tells who
+  ///< could be asked over TCP; `zone`: a zone answered, or (empty, for a kAlias) the routing has gone
+  kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
+             ///< its type, and its name in wire format, lower case
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
   kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
+  kAlias,     ///< `ticket`, `network`, `routing`: the target of a zone's alias, for a client of that network;
+              ///< data: a DNS query. A kReply follows, empty where the query was dropped
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
   kAnswer,    ///< `slot`, `serial`, `upstream`, `truncated_by`; data: a DNS answer to the miss, which the
-              ///< control plane asked for
+              ///< control plane asked for, or from a zone (`joined` with another's)
   kFail,      ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
   kAsk,    ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply
            ///< follows in any case, empty after a timeout
@@ -44,12 +49,19 @@ struct Message {
   std::uint8_t port;  ///< index of the port
   bool stream;        ///< the client came over TCP
   bool neighbour;
+  bool zone;
+  bool joined;
   std::uint16_t target;  ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
-  std::uint32_t serial;    ///< of the slot's use: an answer for an earlier use is recognised and dropped
+  std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped
+  std::uint32_t network;
   std::uint32_t upstream;  ///< handle
-  std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
+  std::uint32_t routing;   ///< Network::routing: which network's rules, in which generation
+  std::uint32_t rule;      ///< index in the watches of the network's set at position `set`
+  std::uint8_t set;
+  std::uint64_t generation;
+  std::uint64_t ticket;  ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
   IpAddress local;             ///< kQuery: the endpoint's address that was asked
@@ -70,10 +82,12 @@ struct Rings {
   static constexpr unsigned kEvents = 8192;
   static constexpr unsigned kOrders = 8192;
   static constexpr unsigned kHandovers = 4096;
+  static constexpr unsigned kWatched = 1024;
 
   rte_ring* neighbours = nullptr;  ///< to control: ARP, ND, routing
   rte_ring* frames = nullptr;      ///< to control: other frames for the kernel
   rte_ring* events = nullptr;      ///< to control: misses and replies
+  rte_ring* watched = nullptr;     ///< to control: what it is to log, and may be dropped
   rte_ring* orders = nullptr;      ///< from control
   rte_ring* handovers = nullptr;   ///< from other workers (many producers)
 

@@ -14,6 +14,8 @@ enum class Action : std::uint8_t {
   kBlockRefused,
   kBlockDrop,
   kAnswer,  ///< records `argument` of the rule set
+  kZone,    ///< implicit, at a zone's apex: answered from that zone
+  kWatch,   ///< counted and logged; only in a RuleSet of its own (Association::add())
 };
 
 /// What a rule's name covers. The values order rules of one name: the higher wins.

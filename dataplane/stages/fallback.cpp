@@ -24,7 +24,7 @@ const state::Upstream* upstream_with(const Context& context, const Slot& slot, O
 std::uint64_t queries_of(Context& context, const Slot& slot) {
   std::uint64_t queries = 0;
   for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
-    if (context.pending.waiter(i)->transport != state::Transport::kAsk) ++queries;
+    if (is_query(context.pending.waiter(i)->transport)) ++queries;
   }
   return queries;
 }

@@ -34,7 +34,8 @@ const net::Adjacency* usable_path(Context& context, const state::Target& target,
   if (target.paths == 0) return nullptr;
   const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
   for (std::uint32_t i = 0; i < target.paths; ++i) {
-    path = target.first_path + (start + i) % target.paths;
+    const std::uint32_t nth = start + i < target.paths ? start + i : start + i - target.paths;
+    path = target.first_path + nth;
     const net::Adjacency& adjacency = context.view->adjacencies[path];
     if (adjacency.usable) return &adjacency;
   }
@@ -96,6 +97,12 @@ bool find_path(Context& context, const state::Target& target, Choice& choice) {
 
 Choice choose_target(Context& context, const Slot& slot, const state::Upstream& upstream, bool another) {
   const auto count = static_cast<std::uint32_t>(upstream.targets.size());
+  if (count == 1 && !another) {  // tried or not
+    const state::Target& target = upstream.targets.front();
+    Choice only;
+    if (condition(context, target) == TargetHealth::kDown || is_full(context, target)) return {};
+    return find_path(context, target, only) ? only : Choice{};
+  }
   const std::uint32_t start = first_choice(context, slot, upstream);
   const bool try_again = !another && slot.tries != 0;
   for (unsigned pass = 0; pass < (try_again ? 4u : 2u); ++pass) {

@@ -54,6 +54,15 @@ TEST(DeadRules, OtherUpstreamIsNotTheSame) {
       "\"x.example forward corp-dns\"", "\"x.example forward internet\"");
 }
 
+TEST(DeadRules, WatchesStandInNobodysWayAndFireBesideARule) {
+  expect_quiet(with_rules({{"a", R"("x.example watch", "x.example block nxdomain")"}}, {R"("a")"}));
+  expect_quiet(
+      with_rules({{"a", R"("x.example watch")"}, {"b", R"("x.example block nxdomain")"}}, {R"("a", "b")"}));
+  expect_told(
+      with_rules({{"a", R"("x.example block nxdomain")"}, {"b", R"(<!>"x.example watch")"}}, {R"("a", "b")"}),
+      "\"x.example watch\"", "\"x.example block nxdomain\"");
+}
+
 TEST(DeadRules, PrefixIsDeadWhereAllItsZonesAre) {
   const std::string both = R"("10.2.0.0/15 forward internet")";
   expect_told(with_rules({{"a", both}, {"b", R"(<!>"10.2.0.0/15 forward corp-dns")"}}, {R"("a", "b")"}),

@@ -237,7 +237,7 @@ file = "z"
     EXPECT_GT(d.position.column, 0u) << d.message;
   }
   EXPECT_EQ(lines, (std::vector<std::uint32_t>{2,  3,  4,  6,  9,  10, 13, 14, 17, 18, 21,
-                                               22, 23, 25, 26, 29, 29, 33, 36, 37, 38}))
+                                               22, 23, 25, 26, 29, 29, 33, 36, 37, 38, 39}))
       << to_text(loaded.errors);
 }
 

@@ -52,6 +52,28 @@ TEST(RedundantRules, AnythingElseBetweenKeepsARule) {
   expect_quiet(with_list(R"("corp forward corp-dns", "*.corp system", "a.corp forward corp-dns")"));
 }
 
+// A zone stands between a rule and what covers it, and keeps names from a "." that takes the rest.
+TEST(RedundantRules, ZonesTakePart) {
+  const std::string path = testing::TempDir() + "redundant-" + std::to_string(getpid()) + ".zone";
+  std::ofstream(path) << "$ORIGIN a.corp.\n@ 60 SOA ns host 1 3600 600 86400 60\n";
+  const auto with_zone = [&](const std::string& list) {
+    return with_list(list) + "[[zone]]\nfile = \"" + path + "\"\nnetworks = [\"n1\"]\n";
+  };
+  const std::string below = R"("corp forward corp-dns", "b.a.corp forward corp-dns")";
+  expect_told(with_list(R"("corp forward corp-dns", <!>"b.a.corp forward corp-dns")"), "\"b.a.corp",
+              "\"corp");
+  expect_quiet(with_zone(below));
+  expect_quiet(with_zone(R"("corp forward corp-dns", "a.corp forward corp-dns")"));
+  expect_told(with_zone(R"("corp forward corp-dns", <!>"b.a.corp system")"), "\"b.a.corp system\"",
+              "the zone a.corp. does the same without it");
+  // Below a longer rule of the user's the zone has no turn.
+  expect_told(with_zone(R"("b.a.corp forward corp-dns", <!>"c.b.a.corp forward corp-dns")"), "\"c.b.a.corp",
+              "\"b.a.corp");
+  expect_told(with_list(R"(<!>". forward corp-dns")"), "takes every name", "system");
+  expect_quiet(with_zone(R"(". forward corp-dns")"));
+  std::remove(path.c_str());
+}
+
 TEST(RedundantRules, WhatDoesNotCoverTheNameDoesNotCount) {
   expect_quiet(with_list(R"("=corp forward corp-dns", "a.corp forward corp-dns")"));
   expect_quiet(with_list(R"("*.corp forward corp-dns", "corp forward internet", "=b forward internet")"));
@@ -120,6 +142,14 @@ TEST(RedundantRules, PrefixIsRedundantWhereAllItsZonesAre) {
 
 TEST(RedundantRules, OneWithAnIdIsCountedByIt) {
   expect_quiet(with_list(R"("corp forward corp-dns", "a.corp forward corp-dns id=a")"));
+}
+
+TEST(RedundantRules, ARuleMayKeepAWatchFromFiring) {
+  expect_quiet(with_list(R"("corp forward corp-dns", "corp watch", "a.corp forward corp-dns")"));
+  expect_quiet(with_list(R"("corp forward corp-dns", "*.corp watch", "a.corp forward corp-dns")"));
+  expect_told(with_list(R"("corp watch", "b.corp forward corp-dns", <!>"a.b.corp forward corp-dns")"),
+              "\"a.b.corp", "\"b.corp");
+  expect_quiet(with_list(R"("corp watch", "a.corp watch")"));
 }
 
 TEST(RedundantRules, NoRoomForANameBelow) {

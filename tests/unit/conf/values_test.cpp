@@ -414,11 +414,6 @@ TEST(Addresses, NeighbourIsNoAddress) {
 
 // What the format has and this version doesn't.
 
-TEST(Unavailable, Zone) {
-  expect_mistake(below("\n[[<!>zone]]\nfile = \"compute.internal.zone\"\nnetworks = [\"prod\"]\n"),
-                 "\"zone\" is not available in this version", "let a rule forward the zone's name");
-}
-
 TEST(Unavailable, InboundTls) {
   expect_mistake(
       change("\n[[outbound]]", "<!>tls = { certificate = \"gw.pem\", key = \"gw.key\" }\n\n[[outbound]]"),

@@ -136,6 +136,64 @@ TEST(Association, system_leaves_a_name_to_zones_and_builtin_names_alone) {
   EXPECT_FALSE(look(rules, "example").system.found());
 }
 
+/// The position of the watch that fires, or -1.
+int watch_for(const Association& rules, std::string_view text) {
+  const Name name = name_of(text);
+  std::vector<std::uint64_t> hashes((dns::kMaxLabels + 1) * kBurst);
+  dns::hash_suffixes(kKey, name, hashes.data(), kBurst);
+  const Name* const names[] = {&name};
+  Match best, watch;
+  rules.find_burst(1, names, hashes.data(), &best);
+  rules.find_watches(1, names, hashes.data(), &best, &watch);
+  EXPECT_EQ(rules.watches_of(watch) != nullptr, watch.found());
+  return watch.found() ? watch.set : -1;
+}
+
+TEST(Association, a_watch_fires_where_it_would_have_won) {
+  const auto first = set_of({{"corp"}, {"a.b.corp"}}), second = set_of({{"x.corp"}, {"home"}}),
+             eyes = set_of({{"corp"}, {"b.corp"}, {"x.corp", Cover::kBelow}, {"home"}, {"net"}}),
+             builtin = set_of({{"net"}, {"a.net"}});
+  Association none;
+  none.add(*first);
+  EXPECT_FALSE(none.has_watches());
+  Association rules;
+  rules.add(*first, eyes.get());
+  rules.add(*second);
+  rules.set_builtin(builtin.get());
+  EXPECT_TRUE(rules.has_watches());
+  EXPECT_EQ(watch_for(rules, "y.corp"), 0) << "beside the rule of its name";
+  EXPECT_EQ(watch_for(rules, "y.b.corp"), 0) << "longer";
+  EXPECT_EQ(watch_for(rules, "y.a.b.corp"), -1) << "shorter";
+  EXPECT_EQ(watch_for(rules, "y.x.corp"), 0) << "*. before the suffix";
+  EXPECT_EQ(watch_for(rules, "x.corp"), -1);
+  EXPECT_EQ(watch_for(rules, "home"), 0) << "its set comes first";
+  EXPECT_EQ(watch_for(rules, "net"), 0) << "before a built-in name";
+  EXPECT_EQ(watch_for(rules, "y.a.net"), -1);
+  EXPECT_EQ(watch_for(rules, "example"), -1);
+
+  Association later;
+  later.add(*second);
+  later.add(*first, eyes.get());
+  EXPECT_EQ(watch_for(later, "home"), -1) << "its set comes later";
+  EXPECT_EQ(watch_for(later, "y.corp"), 1);
+}
+
+TEST(Association, of_several_watches_the_best_one_fires) {
+  const auto rules_of = set_of({{"corp"}}), shorter = set_of({{"corp"}}), longer = set_of({{"a.corp"}}),
+             again = set_of({{"a.corp"}});
+  Association rules;
+  rules.add(*rules_of, shorter.get());
+  rules.add(*rules_of, longer.get());
+  rules.add(*rules_of, again.get());
+  EXPECT_EQ(watch_for(rules, "x.a.corp"), 1);
+  EXPECT_EQ(watch_for(rules, "x.corp"), 0);
+  const auto all = rules.find_all_watches(name_of("x.a.corp"));
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].set, 1);
+  EXPECT_EQ(all[1].set, 2);
+  EXPECT_EQ(all[2].set, 0);
+}
+
 TEST(Association, agrees_with_every_rule_tried) {
   test::RandomNames random(20);
   for (unsigned round = 0; round < 60; ++round) {

@@ -1,0 +1,135 @@
+// What becomes of configurations that follow each other: what is shared, what changes by name, and what a
+// rollback brings back.
+#include "control/generation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/changes.h"
+#include "tests/unit/conf/config_text.h"
+
+namespace shunt::control {
+namespace {
+
+using conf::below;
+using conf::change;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+const dns::HashKey kKey{1, 2};
+
+class Generations : public testing::Test {
+ protected:
+  std::shared_ptr<const Generation> make(std::string_view text,
+                                         std::initializer_list<const Generation*> held = {}) {
+    conf::Loaded loaded = conf::load_text(text, "shunt.toml", load_options(kKey, registry_, held));
+    EXPECT_TRUE(loaded.config) << conf::to_text(loaded.errors);
+    if (!loaded.config) return nullptr;
+    built_ = loaded.sets_built;
+    auto made =
+        make_generation(std::move(*loaded.config), std::move(loaded.rule_sets), ++number_, kKey, registry_);
+    EXPECT_TRUE(made) << made.error();
+    return made.value_or(nullptr);
+  }
+  static std::vector<std::string> tables(const Changes& changes) {
+    std::vector<std::string> lines;
+    for (const TableChange& t : changes.tables) {
+      lines.push_back(std::string(1, t.what) + " " + t.kind + " " + t.name);
+      for (const std::string& key : t.keys)
+        lines.back() += " " + key;
+    }
+    return lines;
+  }
+  static std::vector<std::string> rules(const Changes& changes) {
+    std::vector<std::string> lines;
+    for (const RuleChange& r : changes.rules)
+      lines.push_back(r.set + ": " + r.name + ": " + r.before + " > " + r.after);
+    return lines;
+  }
+
+  Registry registry_;
+  std::uint64_t number_ = 0;
+  std::size_t built_ = 0;
+};
+
+TEST_F(Generations, ShareWhatHasNotChanged) {
+  const std::string two = below("[[rules]]\nname = \"more\"\nlist = [\"x.example system\"]\n");
+  const auto first = make(two);
+  EXPECT_EQ(built_, 2u);
+  const auto second = make(change("x.example", "y.example", two), {first.get(), nullptr});
+  EXPECT_EQ(built_, 1u);
+  EXPECT_EQ(first->rule_sets[0], second->rule_sets[0]);
+  const auto third = make(two, {second.get(), first.get()});
+  EXPECT_EQ(built_, 0u) << "of the one that is kept";
+  EXPECT_EQ(third->rule_sets, first->rule_sets);
+  // What the cache knows of one generation's routing holds for no other.
+  EXPECT_NE(first->snapshot->networks[0].routing, third->snapshot->networks[0].routing);
+  EXPECT_THAT(rules(compare(*first, *third, true)), IsEmpty());
+}
+
+TEST_F(Generations, HandlesFollowNamesNotPlaces) {
+  const auto first = make(conf::kBase);
+  std::string moved =
+      "[[upstream]]\nname = \"first\"\ntargets = [\"192.0.2.9\"]\n\n" + std::string(conf::kBase);
+  const auto second = make(moved, {first.get()});
+  EXPECT_EQ(built_, 0u);
+  const auto& rule = second->rule_sets[0]->set->rule(0);
+  EXPECT_EQ(second->snapshot->upstreams[rule.argument].name, "corp-dns");
+}
+
+TEST_F(Generations, ChangesAreToldByName) {
+  const auto first = make(below("[[rules]]\nname = \"gone\"\nlist = [\"g.example system\"]\n"));
+  std::string text =
+      change("\"onprem.corp forward corp-dns\"",
+             "\"=a.corp answer A 192.0.2.1\", \"*.b.corp block drop\", \"onprem.corp system\"");
+  text = change("default = \"internet\"", "default = \"corp-dns\"\nautodefined = false", text);
+  text = change("name = \"to-onprem\"\naddresses",
+                "name = \"to-onprem\"\nsource_ports = [2000, 60000]\naddresses", text);
+  const auto second =
+      make(text + "\n[limits]\ntcp_idle_ms = 5000\n[[upstream]]\nname = \"new\"\ntargets = [\"192.0.2.9\"]\n",
+           {first.get()});
+  const Changes changes = compare(*first, *second, true);
+  EXPECT_THAT(tables(changes),
+              ElementsAre("~ limits  tcp_idle_ms", "~ outbound to-onprem source_ports", "+ upstream new",
+                          "- rules gone", "~ network prod default autodefined"));
+  EXPECT_THAT(rules(changes),
+              ElementsAre("corp: =a.corp:  > answer A 192.0.2.1", "corp: *.b.corp:  > block drop",
+                          "corp: onprem.corp: forward corp-dns > system", "gone: g.example: system > "));
+  EXPECT_EQ(changes.added, 2u);
+  EXPECT_EQ(changes.removed, 1u);
+  EXPECT_EQ(changes.changed, 1u);
+  EXPECT_THAT(rules(compare(*first, *second, false)), IsEmpty());
+  EXPECT_EQ(compare(*second, *first, true).removed, 2u);
+}
+
+TEST_F(Generations, OfManyChangesSomeAreNamedAndAllAreCounted) {
+  std::string list;
+  for (int i = 0; i < 3000; ++i)
+    list += "\"n" + std::to_string(i) + ".corp system\", ";
+  const auto first = make(conf::kBase);
+  const auto second = make(change("\"onprem.corp forward corp-dns\"", list), {first.get()});
+  const Changes changes = compare(*first, *second, true);
+  EXPECT_EQ(changes.rules.size(), kMostNamedChanges);
+  EXPECT_EQ(changes.added, 3000u);
+  EXPECT_EQ(changes.removed, 1u);
+}
+
+TEST_F(Generations, OnesMadeAgainAreNewOnesOfTheSame) {
+  const auto first = make(conf::kBase);
+  const auto second = make(change("forward corp-dns", "block drop"), {first.get()});
+  const auto third = make_again(*first, 3, kKey, registry_).value();
+  EXPECT_EQ(third->number(), 3u);
+  EXPECT_EQ(third->read_as, 1u);
+  EXPECT_EQ(second->read_as, 2u);
+  EXPECT_EQ(third->rule_sets, first->rule_sets);
+  EXPECT_EQ(third->rules, first->rules);
+  EXPECT_NE(third->snapshot->networks[0].routing, first->snapshot->networks[0].routing);
+  EXPECT_EQ(third->snapshot->upstreams[0].origin, first->snapshot->upstreams[0].origin);
+}
+
+}  // namespace
+}  // namespace shunt::control
