@@ -246,8 +246,8 @@ TEST_F(RuleLines, WatchesStandBesideOtherRules) {
   std::vector<std::string> watches;
   for (const rules::RuleIndex i : built_.watches->rules())
     watches.push_back(rule_text(*built_.watches, i, nullptr));
-  EXPECT_THAT(watches,
-              ElementsAre("a.corp watch", "*.a.corp watch", "0.10.in-addr.arpa watch", "1.10.in-addr.arpa watch"));
+  EXPECT_THAT(watches, ElementsAre("a.corp watch", "*.a.corp watch", "0.10.in-addr.arpa watch",
+                                   "1.10.in-addr.arpa watch"));
   EXPECT_EQ(built_.id_of(built_.watches->rule(0).line), "eye");
   EXPECT_EQ(built_.rules(), 5u);
 
