@@ -15,7 +15,8 @@ class Figures : public WorkerTest {
  protected:
   const rules::RuleSet* set() { return rig.snapshot().networks[0].rules.set_of({.rule = 0}); }
   rules::RuleIndex rule(std::string_view name) {
-    const auto wanted = dns::parse_name(name)->octets();
+    const auto parsed = dns::parse_name(name);
+    const auto wanted = parsed->octets();
     for (const rules::RuleIndex i : set()->rules()) {
       const auto has = set()->name(i);
       if (std::equal(has.begin(), has.end(), wanted.begin(), wanted.end())) return i;
