@@ -258,10 +258,8 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   slot.waiting = Waiting::kForControl;
   Message& message = message_of(q.packet);
   message.kind = MessageKind::kMiss;
-  message.stream = q.transport == Transport::kStream;
   message.slot = context.pending.index_of(slot);
   message.serial = slot.serial;
-  message.network = q.network;
   message.upstream = q.upstream->handle;
   message.zone = slot.zone;
   message.routing = context.network_routing(q.network);
