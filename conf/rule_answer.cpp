@@ -103,13 +103,17 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
 namespace {
 
 // A field as a rule line can have it. ldns leaves "#" as it is, which begins a comment there; as "\#" it may
-// be taken for the mark of generic data (RFC 3597), as "\035" for nothing else. And a name may look like an
-// option.
-std::string escape_field(std::string_view text) {
+// be taken for the mark of generic data (RFC 3597), as "\035" for nothing else. So does it leave quotes in
+// names, and a name may look like an option.
+std::string escape_field(std::string_view text, bool is_name) {
   std::string escaped;
   if (text.starts_with("id=") || text.starts_with("ttl=")) escaped += '\\';
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"' && is_name) {
+      escaped += "\\034";
+      continue;
+    }
     if (text[i] == '"') quoted = !quoted;
     if (text[i] == '#' && !quoted) {
       escaped += "\\035";
@@ -129,12 +133,13 @@ std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata)
   if (!rr) return text;
   if (rdata.empty()) return text + " \\# 0";
   for (std::size_t i = 0; i < ldns_rr_rd_count(rr.get()); ++i) {
-    const Allocated<char> field(ldns_rdf2str(ldns_rr_rdf(rr.get(), i)));
+    const ldns_rdf* const rdf = ldns_rr_rdf(rr.get(), i);
+    const Allocated<char> field(ldns_rdf2str(rdf));
     if (!field) continue;
     std::string_view shown = field.get();
     while (shown.ends_with(' '))
       shown.remove_suffix(1);
-    text.append(" ").append(escape_field(shown));
+    text.append(" ").append(escape_field(shown, ldns_rdf_get_type(rdf) == LDNS_RDF_TYPE_DNAME));
   }
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "conf/rule_names.h"
@@ -167,37 +168,44 @@ std::vector<std::string> differences(const conf::Network& a, const conf::Network
                    std::pair(&N::default_upstream, "default"), std::pair(&N::autodefined, "autodefined"));
 }
 
-std::vector<std::string> differences(const conf::ZoneFile& a, const conf::ZoneFile& b) {
-  auto found = differing(a, b, std::pair(&conf::ZoneFile::networks, "networks"));
-  if (a.zone->digest() != b.zone->digest()) found.emplace_back("records");
-  return found;
+// A zone file with all networks that have it, in however many tables. Several files may have one apex, for
+// different networks.
+struct NamedZone {
+  std::string name;
+  std::set<std::string> networks;
+  std::uint64_t digest;
+};
+std::vector<NamedZone> named_zones(const conf::Config& config) {
+  std::vector<NamedZone> named;
+  for (const conf::ZoneFile& table : config.zones) {
+    const std::string name = dns::to_text(table.zone->apex().octets()) + " (" + table.file + ")";
+    auto at = std::ranges::find(named, name, &NamedZone::name);
+    if (at == named.end()) at = named.insert(at, {name, {}, table.zone->digest()});
+    at->networks.insert(table.networks.begin(), table.networks.end());
+  }
+  return named;
 }
-
-template <typename T>
-std::string name_of(const T& table) {
-  return table.name;
-}
-// Several zones may have one apex, for different networks.
-std::string name_of(const conf::ZoneFile& zone) {
-  return dns::to_text(zone.zone->apex().octets()) + " (" + zone.file + ")";
+std::vector<std::string> differences(const NamedZone& a, const NamedZone& b) {
+  return differing(a, b, std::pair(&NamedZone::networks, "networks"),
+                   std::pair(&NamedZone::digest, "records"));
 }
 
 template <typename T>
 void compare_tables(const std::string& kind, const std::vector<T>& before, const std::vector<T>& after,
                     std::vector<TableChange>& into) {
   const auto find = [](const std::vector<T>& in, const std::string& name) {
-    return std::find_if(in.begin(), in.end(), [&](const T& t) { return name_of(t) == name; });
+    return std::find_if(in.begin(), in.end(), [&](const T& t) { return t.name == name; });
   };
   for (const T& table : after) {
-    const auto old = find(before, name_of(table));
+    const auto old = find(before, table.name);
     if (old == before.end()) {
-      into.push_back({'+', kind, name_of(table), {}});
+      into.push_back({'+', kind, table.name, {}});
     } else if (auto keys = differences(*old, table); !keys.empty()) {
-      into.push_back({'~', kind, name_of(table), std::move(keys)});
+      into.push_back({'~', kind, table.name, std::move(keys)});
     }
   }
   for (const T& table : before) {
-    if (find(after, name_of(table)) == after.end()) into.push_back({'-', kind, name_of(table), {}});
+    if (find(after, table.name) == after.end()) into.push_back({'-', kind, table.name, {}});
   }
 }
 
@@ -211,7 +219,7 @@ void compare_configs(const conf::Config& before, const conf::Config& after, std:
   compare_tables("upstream", before.upstreams, after.upstreams, into);
   compare_tables("rules", before.rule_sets, after.rule_sets, into);
   compare_tables("network", before.networks, after.networks, into);
-  compare_tables("zone", before.zones, after.zones, into);
+  compare_tables("zone", named_zones(before), named_zones(after), into);
 }
 
 }  // namespace

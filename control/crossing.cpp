@@ -78,6 +78,7 @@ rte_mbuf* Crossing::make_packet(std::span<const std::uint8_t> data) {
     return nullptr;
   }
   std::memcpy(to, data.data(), data.size());
+  message_of(packet) = {};  // nothing of the buffer's last use
   return packet;
 }
 

@@ -275,6 +275,20 @@ const conf::Zone* Generation::zone_of(std::uint32_t network, const dns::Name& na
   return config.zones[set->rule(match.rule).argument].zone.get();
 }
 
+std::optional<std::uint32_t> find_successor(const Generation& before, std::uint32_t index,
+                                            const Generation& after) {
+  const auto& old = before.snapshot->networks;
+  const auto& fresh = after.snapshot->networks;
+  std::optional<std::uint32_t> successor;
+  for (const state::Network& network : old) {
+    if (network.routing != old[index].routing) continue;
+    const auto found = std::ranges::find(fresh, network.name, &state::Network::name);
+    if (found == fresh.end() || (successor && fresh[*successor].routing != found->routing)) return {};
+    successor = static_cast<std::uint32_t>(found - fresh.begin());
+  }
+  return successor;
+}
+
 namespace {
 
 // Zone apexes take part in the match as implicit rules; networks with the same zones share them.

@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,11 @@ struct Generation {
   /// the rule sets.
   const conf::Zone* zone_of(std::uint32_t network, const dns::Name& name, const dns::HashKey& key) const;
 };
+
+/// The network of `after` for queries that came under the routing of `before`'s network `index`. Several
+/// networks may have shared that; nothing where they don't any more, or one of them has gone.
+std::optional<std::uint32_t> find_successor(const Generation& before, std::uint32_t index,
+                                            const Generation& after);
 
 /// How a configuration is loaded to become a generation: with this key, with handles from `registry`, and
 /// with the rule sets of the generations in `held` (all that are held; null ones are passed over), where they

@@ -117,7 +117,6 @@ bool Control::take_stream_query(TcpTicket ticket, const SocketAddress& client, s
   order.ticket = ticket;
   order.client = client;
   order.local = address_of(*generation_, endpoint);
-  order.stream = true;
   return crossing_->order(ticket % workers_->size(), packet);
 }
 

@@ -1,25 +1,12 @@
 #include "control/watch_log.h"
 
 #include <fmt/format.h>
-#include <ldns/ldns.h>
 
-#include <cstdlib>
-
+#include "conf/rule_answer.h"
 #include "control/rule_words.h"
 #include "dataplane/dns/name.h"
 
 namespace shunt::control {
-namespace {
-
-std::string type_text(std::uint16_t type) {
-  char* const text = ldns_rr_type2str(static_cast<ldns_rr_type>(type));
-  if (text == nullptr) return fmt::format("TYPE{}", type);
-  std::string copy(text);
-  std::free(text);
-  return copy;
-}
-
-}  // namespace
 
 void WatchLog::set_generation(std::shared_ptr<const Generation> generation, Clock::time_point now) {
   before_ = std::move(generation_);
@@ -48,7 +35,7 @@ void WatchLog::tick(Clock::time_point now) {
 
 std::string WatchLog::line_for(const WatchedQuery& query) const {
   const std::string asked = fmt::format("watch: {} asks {} {}", query.client.address.to_string(),
-                                        dns::to_text(query.name), type_text(query.type));
+                                        dns::to_text(query.name), conf::type_text(query.type));
   for (const Generation* generation : {generation_.get(), before_.get()}) {
     if (generation == nullptr || generation->number() != query.generation) continue;
     const auto& networks = generation->snapshot->networks;

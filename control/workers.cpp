@@ -61,7 +61,6 @@ std::vector<WorkerPort> Workers::worker_ports(const conf::Config& config, unsign
     port.queue = static_cast<std::uint16_t>(worker);
     port.rules = {ports_[i].mac(), config.ports[i].vlan};
     port.has_mirror = !config.ports[i].mirror.empty();
-    port.mtu = config.ports[i].mtu;
     ports.push_back(port);
   }
   return ports;

@@ -109,15 +109,12 @@ void Zones::ask_alias(std::unique_ptr<Query> query, ZoneAnswer answer) {
   aliases_.emplace(ticket, Alias{std::move(query), std::move(answer), Clock::now() + kAliasWait});
 }
 
-/// The worker has rules of another generation than the query came under: so it belongs to that.
+/// The worker has rules of another generation than the query came under: so it belongs to that. Its clients
+/// may be of any network that had the routing.
 void Zones::run_anew(std::unique_ptr<Query> query) {
-  const std::string& name = query->view.generation->config.networks[query->view.network].name;
-  const auto& networks = generation_->config.networks;
-  const auto found =
-      std::find_if(networks.begin(), networks.end(), [&](const conf::Network& n) { return n.name == name; });
-  if (found == networks.end() || query->tries >= kMaxTries)
-    return fail(*query, dns::ExtendedError::kNotAuthoritative);
-  query->view = {generation_, static_cast<std::uint32_t>(found - networks.begin())};
+  const auto network = find_successor(*query->view.generation, query->view.network, *generation_);
+  if (!network || query->tries >= kMaxTries) return fail(*query, dns::ExtendedError::kNotAuthoritative);
+  query->view = {generation_, *network};
   run(std::move(query));
 }
 

@@ -2,10 +2,13 @@
 // buffers, each with a fixed record in its private area that says what it is. Whoever dequeues a buffer owns
 // it.
 //
-//   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to
-//   tickets; watched queries control -> worker   frames of the kernel, queries over streams, decisions and
-//   answers for misses, asks, cache orders worker -> worker    answers that the port's hash led to the wrong
-//   worker
+//   worker -> control: frames for the kernel (two rings: neighbours, rest), events (misses, answers to
+//   tickets), watched queries
+//
+//   control -> worker: frames of the kernel, queries over streams, aliases' targets, decisions and answers
+//   for misses, asks, cache orders
+//
+//   worker -> worker: answers that the port's hash led to the wrong worker
 #pragma once
 
 #include <rte_mbuf.h>
@@ -31,7 +34,7 @@ enum class MessageKind : std::uint8_t {
              ///< its type, and its name in wire format, lower case
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
-  kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
+  kQuery,     ///< `ticket`, `client`, `local`; data: a DNS query, its id included
   kAlias,     ///< `ticket`, `network`, `routing`: the target of a zone's alias, for a client of that network;
               ///< data: a DNS query. A kReply follows, empty where the query was dropped
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
@@ -47,8 +50,6 @@ enum class MessageKind : std::uint8_t {
 struct Message {
   MessageKind kind;
   std::uint8_t port;  ///< index of the port
-  bool stream;        ///< the client came over TCP
-  bool neighbour;
   bool zone;
   bool joined;
   std::uint16_t target;  ///< index into the upstream's targets

@@ -125,24 +125,30 @@ void Worker::take_order(rte_mbuf* packet) {
   rte_pktmbuf_free(packet);
 }
 
-// A query that came over TCP takes the same way as all others, from the parser on.
-void Worker::take_stream_query(rte_mbuf* packet) {
+// A query that the control plane brings: the burst's next, once it is counted among the living.
+Query& Worker::make_query(rte_mbuf* packet, state::Transport transport) {
   const Message& message = message_of(packet);
-  Burst& burst = *burst_;
-  Query& q = burst.query[burst.queries];
-  ++context_.stats[Counter::queries_stream];
+  Query& q = burst_->query[burst_->queries];
   q.packet = packet;
   q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
   q.length = packet->data_len;
   q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off);
   q.port = 0;
-  q.transport = state::Transport::kStream;
+  q.transport = transport;
   q.ticket = message.ticket;
   q.frame = {};
   q.frame.source = message.client.address;
   q.frame.source_port = message.client.port;
+  return q;
+}
+
+// A query that came over TCP takes the same way as all others, from the parser on.
+void Worker::take_stream_query(rte_mbuf* packet) {
+  Burst& burst = *burst_;
+  Query& q = make_query(packet, state::Transport::kStream);
+  ++context_.stats[Counter::queries_stream];
   // By address, not by index: a reload may have come between, and have given the index to another endpoint.
-  q.endpoint = endpoint_at(*context_.snapshot, message.local);
+  q.endpoint = endpoint_at(*context_.snapshot, message_of(packet).local);
   if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, q, QueryDrop::too_late);
   burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
 }
@@ -161,16 +167,7 @@ void Worker::take_alias_query(rte_mbuf* packet) {
     return;
   }
   Burst& burst = *burst_;
-  Query& q = burst.query[burst.queries];
-  q.packet = packet;
-  q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
-  q.length = packet->data_len;
-  q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off);
-  q.port = 0;
-  q.transport = state::Transport::kAlias;
-  q.ticket = message.ticket;
-  q.frame = {};
-  q.network = message.network;
+  make_query(packet, state::Transport::kAlias).network = message.network;
   ++burst.aliases;
   burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
 }

@@ -55,6 +55,7 @@ class Worker {
   bool poll_orders();
   bool poll_handovers();
   void take_order(rte_mbuf* packet);
+  Query& make_query(rte_mbuf* packet, state::Transport transport);
   void take_stream_query(rte_mbuf* packet);
   void take_alias_query(rte_mbuf* packet);
   void flush_cache(rte_mbuf* packet);

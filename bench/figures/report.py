@@ -54,7 +54,7 @@ def rules_table(result: dict) -> Table:
              f"{r['unchanged_ms']:,.0f} ms", f"{r['octets_per_rule']:.1f}", f"{r['resident_octets'] / 2**20:,.0f} MiB",
              f"{r['lookup_ns']:.0f} ns" if r.get("lookup_ns") else ""] for r in result["rules"]["rows"]]
     return ["rules", "file", "reload, file changed", "slowest", "reload, file unchanged", "octets a rule, name included",
-            "resident, two generations", "lookup in a burst"], rows
+            "resident", "lookup in a burst"], rows
 
 
 def rules_sentence(result: dict) -> str:

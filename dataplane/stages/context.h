@@ -47,7 +47,6 @@ struct WorkerPort {
   std::uint16_t queue = 0;
   net::FrameRules rules;
   bool has_mirror = false;
-  std::uint16_t mtu = 1500;
   TransmitQueue transmit;
 };
 

@@ -91,7 +91,7 @@ bool ask_default(Context& context, Slot& slot) {
     return true;
   }
   if (other->by_control) {
-    ask_control(context, slot, nullptr, *other);
+    ask_control(context, slot, nullptr, *other, state::kNoRouting);
   } else if (!send_to_target(context, slot, {}, nullptr)) {
     no_target(context, slot);
   }
@@ -108,13 +108,13 @@ bool fall_back_to_stale(Context& context, Slot& slot) {
   return serve_stale(context, slot);
 }
 
-bool is_served_stale(Context& context, const Slot& slot) {
-  const state::Upstream* upstream = upstream_with(context, slot, OnAllDown::kStale);
-  if (upstream == nullptr || !slot.shared) return false;
+bool is_served_stale(Context& context, const Slot& slot, const state::Upstream& upstream) {
+  if (upstream.on_all_down != OnAllDown::kStale || !slot.shared) [[likely]]
+    return false;
   const std::uint32_t now = context.now.seconds();
   state::CacheHit hit;
   return context.cache.has_failed(key_of(slot), now) &&
-         context.cache.find_stale(key_of(slot), now, upstream->stale_ttl, hit);
+         context.cache.find_stale(key_of(slot), now, upstream.stale_ttl, hit);
 }
 
 std::uint32_t fallback_of(const Context& context, const Query& query) {

@@ -240,15 +240,14 @@ void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
   if (shared && join(context, q, key)) return;
   Slot* slot = open_slot(context, q, key, shared);
   if (slot == nullptr) return;
-  if (is_served_stale(context, *slot)) [[unlikely]] {
+  if (is_served_stale(context, *slot, *q.upstream)) [[unlikely]] {
     rte_pktmbuf_free(q.packet);
     return fail(context, *slot, ExtendedError::kNoReachableAuthority);
   }
   const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
   if (slot->miss || q.upstream->by_control) {
-    message_of(q.packet).routing = context.network_routing(q.network);
-    return ask_control(context, *slot, q.packet, *q.upstream);
+    return ask_control(context, *slot, q.packet, *q.upstream, context.network_routing(q.network));
   }
   if (!send_inline(context, *slot, question, nullptr)) no_target(context, *slot);
 }
@@ -267,7 +266,8 @@ Slot* awaited(Context& context, rte_mbuf* packet) {
 }  // namespace
 
 // The packet carries the question there, and may come back as it went.
-void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::Upstream& upstream) {
+void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::Upstream& upstream,
+                 state::Routing routing) {
   slot.waiting = Waiting::kForControl;
   if (question == nullptr) question = remake_question(context, slot);
   if (question == nullptr) return fail(context, slot, ExtendedError::kNetworkError);
@@ -277,6 +277,7 @@ void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::
   message.serial = slot.serial;
   message.upstream = upstream.handle;
   message.zone = slot.zone;
+  message.routing = routing;
   if (!slot.zone) ++context.stats[Counter::misses];
   // Two tries of the control plane's own, and some time for itself.
   const std::uint64_t due = context.now.us + 2000ull * upstream.timeout_ms + 500'000;

@@ -74,8 +74,9 @@ struct Outgoing {
 /// buffer. `only` names the one target to be asked, up or not.
 bool send_to_target(Context& context, state::Slot& slot, Outgoing question, const state::Target* only);
 /// Sends the slot's question to the control plane, which asks through the host's network. Takes the packet;
-/// null: it is made anew.
-void ask_control(Context& context, state::Slot& slot, rte_mbuf* question, const state::Upstream& upstream);
+/// null: it is made anew. `routing` is Network::routing, where a zone is to answer.
+void ask_control(Context& context, state::Slot& slot, rte_mbuf* question, const state::Upstream& upstream,
+                 state::Routing routing);
 /// Tries again, or gives up, for every slot whose deadline has passed.
 void handle_timeouts(Context& context);
 
@@ -115,7 +116,7 @@ bool fall_back(Context& context, state::Slot& slot);
 /// The same for an answer that tells of a failure: only an expired answer is better.
 bool fall_back_to_stale(Context& context, state::Slot& slot);
 /// The upstream failed to answer this very question a moment ago, and an expired answer can be served.
-bool is_served_stale(Context& context, const state::Slot& slot);
+bool is_served_stale(Context& context, const state::Slot& slot, const state::Upstream& upstream);
 /// The upstream that a query is to fall back to, or kNone.
 std::uint32_t fallback_of(const Context& context, const Query& query);
 

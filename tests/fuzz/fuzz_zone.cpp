@@ -1,5 +1,6 @@
 // Zone files from anywhere, names asked of them, and answers from elsewhere joined to theirs: none may do
 // harm, and what comes out is a well-formed answer to the question.
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -71,7 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   rest = behind == rest.npos ? std::string_view() : rest.substr(behind + 2);
   const std::span<const std::uint8_t> foreign(reinterpret_cast<const std::uint8_t*>(rest.data()),
                                               rest.size());
-  for (const std::uint16_t type : {1, 2, 5, 6, 16, 39, 43, 255}) {
+  constexpr std::array<std::uint16_t, 8> kTypes{1, 2, 5, 6, 16, 39, 43, 255};
+  for (const std::uint16_t type : kTypes) {
     ask(*zone, zone->apex(), type, foreign);
     std::string_view left = names;
     while (!left.empty()) {

@@ -73,6 +73,7 @@ tcp_idle_ms                = 600
 drain_ms                   = 0
 [metrics]
 listen = "[::1]:9153"
+rules  = 7
 [log]
 level   = "debug"
 queries = "off"
@@ -141,6 +142,7 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(c.limits.tcp_idle_ms, 600u);
   EXPECT_EQ(c.limits.drain_ms, 0u);
   EXPECT_EQ(c.metrics, std::pair(ip("::1"), std::uint16_t{9153}));
+  EXPECT_EQ(c.rule_figures, 7u);
   EXPECT_EQ(c.log_level, "debug");
 
   const Port& port = c.ports.at(0);
@@ -357,6 +359,7 @@ TEST(ShippedDefaults, AreTheDefaults) {
   EXPECT_EQ(c.control_socket, defaults.control_socket);
   EXPECT_EQ(c.mirror_namespace, defaults.mirror_namespace);
   EXPECT_EQ(c.limits, defaults.limits);
+  EXPECT_EQ(c.rule_figures, defaults.rule_figures);
   EXPECT_EQ(c.log_level, defaults.log_level);
 }
 

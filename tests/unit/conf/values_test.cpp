@@ -321,6 +321,10 @@ TEST(Forms, NamespaceIsAPath) {
   expect_mistake(above("[mirror]\nnamespace = <!>\"../other\"\n"), "only letters", "namespace = \"shunt\"");
 }
 
+TEST(Forms, FiguresForTooManyRules) {
+  expect_mistake(above("[metrics]\nrules = <!>4001\n"), "4000", "rules = 1000");
+}
+
 TEST(Forms, ListenWithoutPort) {
   expect_mistake(above("[metrics]\nlisten = <!>\"127.0.0.1\"\n"), "\"127.0.0.1\" has no port",
                  "listen = \"127.0.0.1:9153\"");

@@ -249,6 +249,47 @@ TEST_F(CtlTest, CacheAndUpstreamsAreTables) {
       "       -        -  -                            -\n");
 }
 
+TEST_F(CtlTest, RulesAreSortedAndCutOff) {
+  const auto row = [](const char* rule, unsigned queries, unsigned hits, unsigned timeouts, json p99) {
+    return json{
+        {"rule", rule},
+        {"set", "corp"},
+        {"queries", queries},
+        {"cache_hits", hits},
+        {"answers", {{"noerror", queries}, {"nxdomain", 0}, {"servfail", 1}, {"refused", 0}, {"other", 0}}},
+        {"dropped", 0},
+        {"timeouts", timeouts},
+        {"p50_ms", p99},
+        {"p99_ms", p99}};
+  };
+  serve({{"rules", ok_reply({{"rules",
+                              {row("b.corp", 9, 0, 0, nullptr), row("a.corp", 8, 6, 5, 0.5),
+                               row("c.corp", 0, 0, 0, nullptr)}},
+                             {"all", false},
+                             {"limit", 3},
+                             {"configured", 5000}})}});
+  const Outcome outcome = ask({"rules", "--count", "2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "RULE    SET   QUERIES    HITS  NOERROR  NXDOMAIN  SERVFAIL  REFUSED  OTHER  DROPPED  TIMEOUTS   "
+            "  P50     P99\n"
+            "b.corp  corp        9   0.0 %        9         0         1        0      0        0         0   "
+            "    -       -\n"
+            "a.corp  corp        8  75.0 %        8         0         1        0      0        0         5  "
+            "0.5 ms  0.5 ms\n"
+            "and 1 more\n"
+            "counted: 3 of 5000 rules, those with an id= and the busiest; [metrics] rules = 3\n");
+  const auto first = [this](const std::string& key) {
+    const std::string out = ask({"rules", "--sort", key}).out;
+    const std::size_t line = out.find('\n') + 1;
+    return out.substr(line, out.find(' ', line) - line);
+  };
+  for (const char* key : {"hits", "timeouts", "p99", "name"})
+    EXPECT_EQ(first(key), "a.corp") << key;
+  EXPECT_EQ(first("queries"), "b.corp");
+  EXPECT_EQ(ask({"rules", "--sort", "colour"}).code, 2);
+}
+
 TEST_F(CtlTest, StatsAndMetricsShowTheSameCounters) {
   MetricsSnapshot snapshot;
   snapshot.workers.resize(2);

@@ -4,11 +4,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "conf/zone.h"
 #include "control/changes.h"
 #include "tests/unit/conf/config_text.h"
 
@@ -104,6 +108,79 @@ TEST_F(Generations, ChangesAreToldByName) {
   EXPECT_EQ(changes.changed, 1u);
   EXPECT_THAT(rules(compare(*first, *second, false)), IsEmpty());
   EXPECT_EQ(compare(*second, *first, true).removed, 2u);
+}
+
+/// A zone file, gone when the test ends.
+class ZoneOnDisk {
+ public:
+  explicit ZoneOnDisk(std::string_view host) { write(host); }
+  ~ZoneOnDisk() { std::remove(path_.c_str()); }
+  ZoneOnDisk(const ZoneOnDisk&) = delete;
+  ZoneOnDisk& operator=(const ZoneOnDisk&) = delete;
+  void write(std::string_view host) {
+    std::ofstream(path_) << "$ORIGIN z.example.\n@ 60 SOA ns host 1 3600 600 86400 60\n"
+                         << host << " A 192.0.2.1\n";
+  }
+  std::string table(std::string_view network) const {
+    return "[[zone]]\nfile = \"" + path_ + "\"\nnetworks = [\"" + std::string(network) + "\"]\n";
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = testing::TempDir() + "generation-" + std::to_string(getpid()) + ".zone";
+};
+
+constexpr std::string_view kLab = "[[network]]\nname = \"lab\"\nclients = [\"10.9.0.0/16\"]\n";
+
+TEST_F(Generations, ZonesAreToldByNameWhateverTablesNameThem) {
+  ZoneOnDisk zone("a");
+  const std::string lab(kLab), named = "zone z.example. (" + zone.path() + ")";
+  const auto none = make(below(lab));
+  const auto both = make(below(lab + zone.table("prod") + zone.table("lab")));
+  const auto one = make(below(lab + zone.table("prod")));
+  EXPECT_THAT(tables(compare(*none, *both, true)), ElementsAre("+ " + named));
+  EXPECT_THAT(tables(compare(*both, *both, true)), IsEmpty());
+  EXPECT_THAT(tables(compare(*both, *one, true)), ElementsAre("~ " + named + " networks"));
+  EXPECT_THAT(tables(compare(*one, *none, true)), ElementsAre("- " + named));
+  zone.write("b");
+  const auto written = make(below(lab + zone.table("prod")));
+  EXPECT_THAT(tables(compare(*one, *written, true)), ElementsAre("~ " + named + " records"));
+}
+
+TEST_F(Generations, RollbackBringsBackZonesAsTheyWere) {
+  ZoneOnDisk zone("a");
+  const auto first = make(below(zone.table("prod")));
+  zone.write("b");
+  const auto second = make(below(zone.table("prod")), {first.get()});
+  const auto third = make_again(*first, 3, kKey, registry_).value();
+  const dns::Name host = dns::parse_name("a.z.example").value();
+  const auto has_host = [&](const Generation& generation) {
+    const conf::Zone* found = generation.zone_of(0, host, kKey);
+    return found != nullptr && found->find(host.octets()) != nullptr;
+  };
+  EXPECT_TRUE(has_host(*first));
+  EXPECT_FALSE(has_host(*second));
+  EXPECT_TRUE(has_host(*third));
+  EXPECT_NE(first->snapshot->networks[0].routing, third->snapshot->networks[0].routing);
+}
+
+TEST_F(Generations, NetworksThatPartHaveNoSuccessorInCommon) {
+  const std::string more(kLab);
+  const std::string alike =
+      change("rules = [\"corp\"]\n", "", change("default = \"internet\"\n", "", below(more)));
+  const auto first = make(alike);
+  ASSERT_EQ(first->snapshot->networks.size(), 2u);
+  if (first->snapshot->networks[0].routing != first->snapshot->networks[1].routing) FAIL() << "not alike";
+  const auto same = make(alike + "# again\n");
+  ASSERT_TRUE(find_successor(*first, 1, *same));
+  EXPECT_EQ(same->snapshot->networks[*find_successor(*first, 1, *same)].routing,
+            same->snapshot->networks[1].routing);
+  const auto parted = make(alike + "autodefined = false\n");
+  EXPECT_FALSE(find_successor(*first, 0, *parted));
+  EXPECT_FALSE(find_successor(*first, 1, *parted));
+  EXPECT_EQ(find_successor(*parted, 1, *first), 1u);
+  const auto gone = make(change("name = \"lab\"", "name = \"other\"", alike));
+  EXPECT_FALSE(find_successor(*first, 0, *gone));
 }
 
 TEST_F(Generations, OfManyChangesSomeAreNamedAndAllAreCounted) {

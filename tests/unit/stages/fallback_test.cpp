@@ -190,7 +190,7 @@ TEST_F(Fallback, where_the_default_is_down_too_the_failure_is_remembered) {
 
 TEST_F(Fallback, a_default_upstream_through_the_host_is_asked_by_the_control_plane) {
   set(OnAllDown::kDefault);
-  rig.snapshot().upstreams[1].through_host = true;
+  rig.snapshot().upstreams[1].through_host = rig.snapshot().upstreams[1].by_control = true;
   take_down();
   rig.ask(query("a.corp", 5));
   rig.turn();
