@@ -160,6 +160,8 @@ std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
 [[gnu::always_inline]] inline void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
                                                const state::Try* truncated_by) {
   const bool truncated = (s.flags & dns::kTc) != 0;
+  if (slot.waiters == state::kNone) [[unlikely]]
+    return rte_pktmbuf_free(s.packet);
   for (std::uint32_t i = slot.waiters; i != state::kNone;) {
     const Waiter& w = *context.pending.waiter(i);
     i = w.next;
@@ -193,19 +195,26 @@ void close(Context& context, Slot& slot) {
   context.pending.close(slot);
 }
 
+// A target that can't answer; another may.
+bool says_failure(const dns::Reply& reply) {
+  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
+  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
+}
+
 void store(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
            const dns::Reply& reply) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   if (!slot.shared || upstream == nullptr) return;
+  // A failure that nobody waited for leaves the answer in place that was to be renewed.
+  if (slot.waiters == state::kNone && says_failure(reply)) [[unlikely]]
+    return;
   std::uint32_t seconds = dns::cacheable_seconds(reply, upstream->failure_ttl);
   if (reply.rcode() != static_cast<std::uint16_t>(dns::Rcode::kServFail)) {
     seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
   }
   if (seconds == 0) return;
-  // The first waiter's routing led here, and through its rule.
-  const FigureNumber figure = context.pending.waiter(slot.waiters)->figure;
   const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,      slot.routing,
-                            slot.type,        slot.flags, slot.name_length, figure};
+                            slot.type,        slot.flags, slot.name_length, slot.figure};
   if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
@@ -272,12 +281,6 @@ AnswerDrop reason_of(dns::ReplyVerdict verdict) {
                                             AnswerDrop reason) {
   state::TargetStats::count(context.targets[t.target_id].malformed);
   drop(context, packet, reason);
-}
-
-// A target that can't answer; another may.
-bool says_failure(const dns::Reply& reply) {
-  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
-  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
 }
 
 // Of a message that is too short for one, any.
@@ -374,6 +377,8 @@ std::uint16_t write_question(const Slot& slot, std::uint8_t* wire) {
 }
 
 void fail(Context& context, Slot& slot, dns::ExtendedError error) {
+  // Nobody waits: the answer that was to be renewed stays, and the next query for it finds out by itself.
+  if (slot.waiters == state::kNone) return close(context, slot);
   if (fall_back(context, slot)) return;
   rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
   const Waiter* first = context.pending.waiter(slot.waiters);
