@@ -20,8 +20,9 @@ from servers import Nsd, RealServer
 QUESTIONS = 5000
 # What a recursive server can't answer here: there is nobody to ask.
 NOT_RECURSIVE = ("delegation", "alias to elsewhere", "outside the zone's reach")
-# RA is the gateway's to set, and an authority's not to; AA is kept.
-COMPARED = dns.flags.QR | dns.flags.AA | dns.flags.TC | dns.flags.RD | dns.flags.AD | dns.flags.CD
+# RA, and CD as it was asked, are for a resolver to set (RFC 4035 section 3.2.2), and not for an authority.
+COMPARED = {"nsd": dns.flags.QR | dns.flags.AA | dns.flags.TC | dns.flags.RD | dns.flags.AD}
+COMPARED["unbound"] = COMPARED["nsd"] | dns.flags.RA | dns.flags.CD
 
 
 class Recursive(RealServer):
@@ -155,11 +156,11 @@ def parse(wire):
     return dns.message.from_wire(wire, ignore_trailing=True)
 
 
-def outline(message):
+def outline(message, flags):
     """All that is to be the same, in a form that compares: flags, RCODE, and each section's records without order and TTL."""
     sections = [sorted((rrset.name.canonicalize().to_text(), rrset.rdtype, rrset.rdclass, sorted(r.to_digestable() for r in rrset))
                        for rrset in section) for section in (message.answer, message.authority, message.additional)]
-    return message.flags & COMPARED, message.rcode(), sections
+    return message.flags & flags, message.rcode(), sections
 
 
 def show(name, direct, through):
@@ -169,10 +170,14 @@ def show(name, direct, through):
 class Difference:
     """Collects what differs, and which questions are to be asked over TCP."""
 
-    def __init__(self, queries, direct):
+    def __init__(self, queries, direct, flags):
+        self.flags = flags
         self.queries = {q.number: q for q in queries}
         self.direct = {number: parse(wire) for number, wire in direct.items()}
         self.found, self.over_tcp, self.larger = [], set(), set()
+
+    def equal(self, direct, through):
+        return outline(direct, self.flags) == outline(through, self.flags)
 
     def compare_datagrams(self, asked, answers):
         for number, query in self.queries.items():
@@ -181,6 +186,8 @@ class Difference:
                 self.found.append(f"{query.text}: the question came back changed")
             through = parse(wire)
             truncated = bool(through.flags & dns.flags.TC)
+            if (through.flags ^ query.message.flags) & dns.flags.CD or not through.flags & dns.flags.RA:
+                self.found.append(show(query.text + ": CD or RA", direct, through))
             if bool(query.message.edns == 0) != bool(through.edns == 0):
                 self.found.append(show(query.text + ": OPT", direct, through))
             if direct.flags & dns.flags.TC and not truncated:
@@ -192,12 +199,12 @@ class Difference:
                     self.larger.add(number)
                 if through.answer or through.authority or through.additional or through.rcode() != direct.rcode():
                     self.found.append(show(query.text + ": records beside TC", direct, through))
-            elif outline(direct) != outline(through):
+            elif not self.equal(direct, through):
                 self.found.append(show(query.text, direct, through))
 
     def compare_streams(self, straight, through):
         for number in self.over_tcp:
-            if outline(straight[number]) != outline(through[number]):
+            if not self.equal(straight[number], through[number]):
                 self.found.append(show(self.queries[number].text + " over TCP", straight[number], through[number]))
             if number in self.larger:
                 query = self.queries[number]
@@ -220,7 +227,7 @@ def test_5000_answers_are_the_upstreams_own(gateway, server):
     if server == "unbound":
         # What a recursive server adds to an answer depends on what it happens to have: let it have all of it.
         ask_all(gateway.right, RIGHT_CLIENT, address, wires, window=50)
-    difference = Difference(queries, ask_all(gateway.right, RIGHT_CLIENT, address, wires))
+    difference = Difference(queries, ask_all(gateway.right, RIGHT_CLIENT, address, wires), COMPARED[server])
     cached, forwarded = gateway.counter("answered_cache"), gateway.counter("forwarded")
     for _ in range(2):  # forwarded, then from the cache
         asked = {q.number: q.mixed() for q in queries}
@@ -228,7 +235,7 @@ def test_5000_answers_are_the_upstreams_own(gateway, server):
     difference.check()
     assert gateway.counter("forwarded") - forwarded >= QUESTIONS
     assert gateway.counter("answered_cache") - cached >= QUESTIONS * 0.8
-    assert len(difference.over_tcp) > 100, "truncated ones are among them"
+    assert len(difference.over_tcp) > 50, "truncated ones are among them"
     over_tcp = {number: wires[number] for number in difference.over_tcp}
     difference.compare_streams(ask_all_over_tcp(gateway.right, RIGHT_CLIENT, address, over_tcp),
                                ask_all_over_tcp(gateway.left, CLIENT, LEFT_IN, over_tcp))
