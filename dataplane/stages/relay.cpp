@@ -365,6 +365,8 @@ void relay_one(Context& context, const Answer& answer, std::uint32_t bucket, dns
 
 void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
              const dns::Reply& reply, const state::Try* from) {
+  if (says_failure(reply) && slot.waiters != state::kNone && fall_back_to_stale(context, slot)) [[unlikely]]
+    return rte_pktmbuf_free(packet);
   const bool is_lower = equal_octets(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
   finish(context, slot, packet, wire, length, reply, from, is_lower);
 }
