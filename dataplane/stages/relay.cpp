@@ -322,7 +322,7 @@ Options options_for(Context& context, const Slot& slot, const std::uint8_t* wire
   std::array<std::uint8_t, kMaxMessage> options;
   if (slot.held != nullptr) [[unlikely]] {
     const Options given = options_for(context, slot, wire, reply);
-    std::memcpy(options.data(), given.data(), given.size());
+    std::copy(given.begin(), given.end(), options.begin());
     source.options = options.data();
     source.options_length = static_cast<std::uint16_t>(given.size());
   }
