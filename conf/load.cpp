@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "conf/certificates.h"
 #include "conf/check.h"
 #include "conf/reader.h"
 #include "conf/report.h"
@@ -117,6 +118,7 @@ Loaded load_text(std::string_view text, const std::string& path, const LoadOptio
   } else if (const std::optional<toml::table> root = parse(text, report)) {
     Places places;
     read_tables(*root, report, places, config);
+    if (options.rule_files) load_certificates(config, places, report);
     check({config, places, report}, options);
   }
   Loaded loaded;

@@ -34,8 +34,8 @@ struct Loaded {
 };
 
 struct LoadOptions {
-  /// Whether the rule files that a configuration names are read and checked too. A configuration from a
-  /// source that is not trusted with the file system (a fuzzer) leaves them alone.
+  /// Whether the rule files and certificates that a configuration names are read and checked too. A
+  /// configuration from a source that is not trusted with the file system (a fuzzer) leaves them alone.
   bool rule_files = true;
   /// Warn of rules that can never match. Takes longer than all the rest: for a person who checks, not for a
   /// reload.

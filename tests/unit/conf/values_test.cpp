@@ -413,12 +413,6 @@ TEST(Unavailable, Zone) {
                  "\"zone\" is not available in this version", "let a rule forward the zone's name");
 }
 
-TEST(Unavailable, InboundTls) {
-  expect_mistake(
-      change("\n[[outbound]]", "<!>tls = { certificate = \"gw.pem\", key = \"gw.key\" }\n\n[[outbound]]"),
-      "[[inbound]] \"from-onprem\": \"tls\" is not available in this version", "leave it out");
-}
-
 TEST(Unavailable, UpstreamProtocol) {
   for (const std::string protocol : {"tcp", "tls"})
     expect_mistake(change("\n[[rules]]", "protocol = <!>\"" + protocol + "\"\n\n[[rules]]"),

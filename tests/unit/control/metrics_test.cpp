@@ -111,8 +111,12 @@ MetricsSnapshot example() {
   snapshot.targets.push_back(
       {"corp \"dns\"\\x\ny", {*IpAddress::parse("192.168.1.53"), 53}, false, 3, 1000, 990, 10, 0.0125});
   snapshot.targets.push_back({"v6", {*IpAddress::parse("fd00::1"), 5353}, true, 0, 1, 1, 0, 0});
-  snapshot.tcp[TcpCounter::queries] = 55;
-  snapshot.tcp_connections = 4;
+  snapshot.streams[0].counters[TcpCounter::queries] = 55;
+  snapshot.streams[0].connections = 4;
+  snapshot.streams[1].counters[TcpCounter::handshakes_failed] = 6;
+  snapshot.streams[2].counters[TcpCounter::requests] = 8;
+  snapshot.streams[2].in_flight = 9;
+  snapshot.certificates = {{"from-onprem", 1800000000}};
   snapshot.host[HostCounter::asked] = 66;
   snapshot.control[ControlCounter::requests] = 77;
   snapshot.host_latency.add(200);
@@ -158,6 +162,13 @@ TEST(Metrics, ValuesStandUnderTheirLabels) {
   EXPECT_EQ(text.value("shunt_cache_entries", {{"worker", "0"}}), 5);
   EXPECT_EQ(text.value("shunt_tcp_queries_total"), 55);
   EXPECT_EQ(text.value("shunt_tcp_connections"), 4);
+  EXPECT_EQ(text.value("shunt_tls_handshakes_failed_total"), 6);
+  EXPECT_EQ(text.value("shunt_https_requests_total"), 8);
+  EXPECT_EQ(text.value("shunt_https_in_flight"), 9);
+  EXPECT_FALSE(text.types.contains("shunt_tcp_handshakes_failed_total"));
+  EXPECT_FALSE(text.types.contains("shunt_tls_requests_total"));
+  EXPECT_EQ(text.value("shunt_certificate_expiry_timestamp_seconds", {{"endpoint", "from-onprem"}}),
+            1800000000);
   EXPECT_EQ(text.value("shunt_host_asked_total"), 66);
   EXPECT_EQ(text.value("shunt_control_requests_total"), 77);
 }
@@ -285,8 +296,9 @@ TEST(Metrics, StatsHaveAllCountersWithTheirSums) {
   }
   EXPECT_EQ(titles.size(), result["groups"].size());
   EXPECT_EQ(rows, std::size(kCounterText) + std::size(kFrameDropText) + std::size(kQueryDropText) +
-                      std::size(kAnswerDropText) + std::size(kTcpCounterText) + std::size(kHostCounterText) +
-                      std::size(kControlCounterText));
+                      std::size(kAnswerDropText) + text_of(StreamKind::kTcp).size() +
+                      text_of(StreamKind::kTls).size() + std::size(kTcpCounterText) +
+                      std::size(kHostCounterText) + std::size(kControlCounterText));
 }
 
 TEST(MetricsRequest, EarnsItsStatus) {

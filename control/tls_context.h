@@ -1,0 +1,47 @@
+// What an inbound endpoint's TLS connections have in common: certificate, key, versions, ciphers, tickets.
+// One for each certificate of a generation; connections keep theirs while newer ones get another.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "conf/config.h"
+#include "control/counters.h"
+#include "dataplane/base/result.h"
+
+struct ssl_st;      // OpenSSL's SSL
+struct ssl_ctx_st;  // OpenSSL's SSL_CTX
+
+namespace shunt::control {
+
+/// Immutable once made, as far as others see; used by one thread.
+class TlsContext {
+ public:
+  /// For an endpoint whose certificate is loaded. TLS 1.2 with forward secrecy and authenticated encryption,
+  /// and TLS 1.3 (RFC 8310, RFC 9325); session tickets, whose key lives as long as the context; no
+  /// renegotiation, no early data.
+  static Result<std::shared_ptr<const TlsContext>> make(const conf::Tls& tls);
+
+  /// The server's end of a new connection, the caller's to free; null without memory. A client that offers
+  /// application protocols must offer "dot" for kTls, "h2" for kHttps (RFC 7301).
+  ssl_st* new_session(StreamKind kind) const;
+
+  const std::string& https_path() const { return https_path_; }
+  const conf::Certificate& certificate() const { return *certificate_; }
+  /// Whether make() would make an equal one: then this one, and so its tickets, can live on.
+  bool serves(const conf::Tls& tls) const;
+
+ private:
+  struct Free {
+    void operator()(ssl_ctx_st* context) const;
+  };
+  using Context = std::unique_ptr<ssl_ctx_st, Free>;
+  TlsContext() = default;
+  static Result<Context> make_context(const conf::Certificate& certificate, StreamKind kind);
+
+  Context tls_, https_;
+  std::shared_ptr<const conf::Certificate> certificate_;
+  std::string https_path_;
+};
+
+}  // namespace shunt::control
