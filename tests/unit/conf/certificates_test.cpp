@@ -2,8 +2,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "conf/certificate.h"
 #include "tests/support/certificates.h"
@@ -82,11 +85,13 @@ TEST_F(Certificates, AreLoadedFromTheConfigurationsFolder) {
   ASSERT_NE(tls->loaded, nullptr);
   EXPECT_EQ(tls->loaded->chain, made.chain);
   EXPECT_EQ(tls->loaded->key, made.key);
-  EXPECT_NEAR(static_cast<double>(tls->loaded->not_after), static_cast<double>(std::time(nullptr) + 86400), 60);
+  EXPECT_NEAR(static_cast<double>(tls->loaded->not_after), static_cast<double>(std::time(nullptr) + 86400),
+              60);
 }
 
 TEST_F(Certificates, AreLeftAloneWhereFilesAre) {
-  const Loaded loaded = load(with(R"({ certificate = "none.pem", key = "none.key" })"), {.rule_files = false});
+  const Loaded loaded =
+      load(with(R"({ certificate = "none.pem", key = "none.key" })"), {.rule_files = false});
   ASSERT_TRUE(loaded.config.has_value()) << to_text(loaded.errors);
   EXPECT_EQ(loaded.config->inbounds[0].tls->loaded, nullptr);
 }
@@ -172,7 +177,8 @@ TEST_F(Certificates, AKeyThatEveryoneMayReadIsWarnedAbout) {
 
 TEST_F(Certificates, AnEndpointWithoutMirrorIsWarnedAbout) {
   std::string text = with(kGood);
-  text.replace(text.find("gateways ="), 8, "mirror = \"\"\nneighbours = { \"10.53.0.1\" = \"02:00:5e:00:00:01\" }\ngateways");
+  text.replace(text.find("gateways ="), 8,
+               "mirror = \"\"\nneighbours = { \"10.53.0.1\" = \"02:00:5e:00:00:01\" }\ngateways");
   const Loaded loaded = load(text);
   ASSERT_TRUE(loaded.config.has_value()) << to_text(loaded.errors);
   ASSERT_EQ(loaded.warnings.size(), 1u) << to_text(loaded.warnings);
@@ -190,6 +196,23 @@ TEST_F(Certificates, TheHttpsPathIsThatOfAUrl) {
   mistake(path("<!>\"/dns-query{?dns}\""), "can't stand in it");
   mistake(path("<!>\"/a?b\""), "can't stand in it");
   mistake(path("<!>\"/" + std::string(255, 'a') + "\""), "longer than 255");
+}
+
+// What the full example shows in a comment.
+TEST(ShippedTls, IsRightOnceItIsNoComment) {
+  const char* folder = std::getenv("SHUNT_CONF_DIR");
+  ASSERT_NE(folder, nullptr);
+  std::ifstream file(std::string(folder) + "/shunt.toml");
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t at = text.find("# tls ");
+  ASSERT_NE(at, text.npos);
+  text.erase(at, 2);
+  const Loaded loaded = load_text(text, "shunt.toml", {.rule_files = false});
+  ASSERT_TRUE(loaded.config.has_value()) << to_text(loaded.errors);
+  const Tls tls = loaded.config->inbounds.at(0).tls.value_or(Tls{});
+  EXPECT_EQ(tls.certificate, "gw.pem");
+  EXPECT_EQ(tls.key, "gw.key");
+  EXPECT_EQ(tls.https_path, Tls{}.https_path);
 }
 
 }  // namespace
