@@ -108,7 +108,9 @@ class Ours {
   Try* begin_try(Slot& slot, std::uint16_t first, std::uint16_t last) {
     return pending_.begin_try(slot, first, last);
   }
-  Slot* find(std::uint16_t port, std::uint16_t id, unsigned& which) { return pending_.find(port, id, which); }
+  Slot* find(std::uint16_t port, std::uint16_t id, unsigned& which) {
+    return pending_.find(pending_.prefetch_pair(port, id), port, id, which);
+  }
   void close(Slot& slot) { pending_.close(slot); }
 
  private:

@@ -171,6 +171,16 @@ std::shared_ptr<const rules::RuleSet> make_rules(const dns::HashKey& key) {
   return builder.build();
 }
 
+// Every rule has figures of its own, as they have where they are not too many; the first has number 1.
+std::shared_ptr<const state::CountedRules> count_rules(const rules::RuleSet& set) {
+  std::vector<rules::FigureTable::Row> rows;
+  for (const rules::RuleIndex i : set.rules())
+    rows.push_back({&set, i, static_cast<FigureNumber>(rows.size() + 1)});
+  auto counted = std::make_shared<state::CountedRules>();
+  counted->table = rules::FigureTable(rows);
+  return counted;
+}
+
 state::View make_view(const dns::HashKey& key) {
   auto s = std::make_shared<state::Snapshot>();
   s->generation = 1;
@@ -187,8 +197,7 @@ state::View make_view(const dns::HashKey& key) {
   const auto set = make_rules(key);
   s->keep.push_back(set);
   state::Network network;
-  network.sets[0] = set.get();
-  network.set_count = 1;
+  network.rules.add(*set);
   network.routing = 1;
   s->networks.push_back(network);
   state::Upstream upstream;
@@ -203,6 +212,7 @@ state::View make_view(const dns::HashKey& key) {
   view.adjacencies.push_back(net::make_adjacency(outbound, target, kMac, {{2, 0, 0, 0, 0, 8}}, 0, 0));
   view.adjacencies.back().usable = true;
   view.snapshot = std::move(s);
+  view.counted = count_rules(*set);
   return view;
 }
 
@@ -330,7 +340,7 @@ class World {
     const std::uint8_t flags = 1;  // RD
     const std::uint64_t hash =
         state::cache_hash(dns::hash_name(key_, name.wire.data(), name.length), 1, flags);
-    cache.insert({name.wire.data(), hash, 1, 1, 1, flags, name.length}, message, reply, 0, 3600, 86400,
+    cache.insert({name.wire.data(), hash, 1, 1, 1, flags, name.length, 1}, message, reply, 0, 3600, 86400,
                  false);
   }
 

@@ -17,12 +17,14 @@ namespace {
 using rules::Action;
 using rules::Cover;
 
-/// Reverse zones without an answer: RFC 6303 sections 4.1 to 4.6, as prefixes.
+/// Reverse zones without an answer, as prefixes: RFC 6303 sections 4.1 to 4.6, and RFC 7793 which adds the
+/// shared addresses to them.
 constexpr std::string_view kBlockedPrefixes[] = {
     "0.0.0.0/8",  // "this" network
     "10.0.0.0/8",
     "172.16.0.0/12",
     "192.168.0.0/16",  // private
+    "100.64.0.0/10",   // shared between carriers and their customers
     "127.0.0.0/8",     // loopback
     "169.254.0.0/16",  // link-local
     "192.0.2.0/24",
@@ -34,6 +36,8 @@ constexpr std::string_view kBlockedPrefixes[] = {
     "fe80::/10",           // link-local
     "2001:db8::/32",       // documentation
 };
+/// No public name either, and one of those that Route 53 keeps to itself: machines without a domain have it.
+constexpr std::string_view kLocalDomain = "localdomain";
 constexpr std::string_view kLoopbacks[] = {"127.0.0.1/32", "::1/128"};
 
 /// One of this file's own literals.
@@ -56,14 +60,17 @@ std::unique_ptr<const rules::RuleSet> build_builtin_rules(const dns::HashKey& ke
   constexpr std::array<std::uint8_t, 4> kIpv4{127, 0, 0, 1};
   std::array<std::uint8_t, 16> ipv6{};
   ipv6.back() = 1;
-  answer("localhost", dns::Type::kA, kIpv4);
-  answer("localhost", dns::Type::kAaaa, ipv6);
+  for (const std::string_view name : {"localhost", "localhost.localdomain"}) {
+    answer(name, dns::Type::kA, kIpv4);
+    answer(name, dns::Type::kAaaa, ipv6);
+  }
   const dns::Name localhost = rule_name("localhost").names[0];
   for (const std::string_view loopback : kLoopbacks)
     answer(loopback, dns::Type::kPtr, localhost.octets());
   for (const std::string_view prefix : kBlockedPrefixes)
     for (const dns::Name& zone : rule_name(prefix).names)
       builder.add(zone, Cover::kSuffix, Action::kBlockNxdomain, 0, 0);
+  builder.add(rule_name(kLocalDomain).names[0], Cover::kSuffix, Action::kBlockNxdomain, 0, 0);
   return builder.build();
 }
 

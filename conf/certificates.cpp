@@ -1,6 +1,5 @@
 #include "conf/certificates.h"
 
-#include <openssl/ssl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,13 +11,10 @@
 
 #include "conf/certificate.h"
 #include "conf/check.h"
+#include "conf/openssl.h"
 
 namespace shunt::conf {
 namespace {
-
-struct FreeContext {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-};
 
 constexpr std::string_view kFolder = "the path is taken from the folder of the configuration file";
 
@@ -43,21 +39,24 @@ class Files {
   std::shared_ptr<const Certificate> load() {
     const auto chain = read("certificate", tls_.certificate);
     const auto key = read("key", tls_.key);
-    const std::unique_ptr<SSL_CTX, FreeContext> context(SSL_CTX_new(TLS_server_method()));
+    const OpenSslContext context(SSL_CTX_new(TLS_server_method()));
     if (context == nullptr || !chain || !key) return nullptr;
-    Certificate loaded{.chain = *chain, .key = *key};
-    if (const auto used = use_chain(context.get(), loaded.chain); !used) {
-      error("certificate", tls_.certificate, used.error(),
+    Certificate loaded;
+    const auto chain_used =
+        read_chain(chain->view(), loaded).and_then([&] { return use_chain(context.get(), loaded); });
+    if (!chain_used) {
+      error("certificate", tls_.certificate, chain_used.error(),
             "the file begins with -----BEGIN CERTIFICATE-----: the endpoint's own first, then those that "
             "lead to its issuer");
       return nullptr;
     }
-    if (const auto used = use_key(context.get(), loaded.key); !used) {
-      error("key", tls_.key, used.error(),
+    const auto key_used =
+        read_key(key->view(), loaded).and_then([&] { return use_key(context.get(), loaded); });
+    if (!key_used) {
+      error("key", tls_.key, key_used.error(),
             "the file holds -----BEGIN PRIVATE KEY-----, the certificate's, without a passphrase");
       return nullptr;
     }
-    read_validity(context.get(), loaded);
     warn_of_time(loaded);
     warn_of_readers();
     return std::make_shared<const Certificate>(std::move(loaded));
@@ -66,9 +65,9 @@ class Files {
  private:
   Position at(std::string_view key) const { return places_.at("tls", index_, key); }
 
-  std::optional<std::string> read(std::string_view key, const std::string& path) {
+  std::optional<PemText> read(std::string_view key, const std::string& path) {
     if (path.empty()) return std::nullopt;  // reported by who read the table
-    Result<std::string> text = read_pem_file(path);
+    Result<PemText> text = read_pem_file(path);
     if (text) return std::move(*text);
     report_.error(at(key),
                   fmt::format("{}: {}: can't read {}: {}", title_, key, in_quotes(path), text.error()),

@@ -112,7 +112,7 @@ void check_dataplane(const Checking& c) {
   check_memory(c);
 }
 
-void check(const Checking& c, const LoadOptions& options) {
+void check(const Checking& c, const LoadOptions& options, Loaded& loaded) {
   const Config& config = c.config;
   check_presence(c);
   check_names(c, "port", config.ports, kMaxPorts);
@@ -126,7 +126,8 @@ void check(const Checking& c, const LoadOptions& options) {
   check_endpoints(c);
   check_upstreams(c);
   check_networks(c);
-  check_rules(c, options);
+  check_zones(c);
+  check_rules(c, options, loaded);
 }
 
 }  // namespace shunt::conf

@@ -25,7 +25,7 @@ struct Checking {
 };
 
 /// Everything below.
-void check(const Checking& c, const LoadOptions& options);
+void check(const Checking& c, const LoadOptions& options, Loaded& loaded);
 
 void check_dataplane(const Checking& c);
 /// Ports, their addresses, gateways, neighbours and mirrors.
@@ -34,8 +34,15 @@ void check_ports(const Checking& c);
 void check_endpoints(const Checking& c);
 void check_upstreams(const Checking& c);
 void check_networks(const Checking& c);
-/// Builds every rule set, to find the mistakes of its lines, and throws it away.
-void check_rules(const Checking& c, const LoadOptions& options);
+/// Zones, their files aside.
+void check_zones(const Checking& c);
+/// Builds every rule set that isn't known, into `loaded`.
+void check_rules(const Checking& c, const LoadOptions& options, Loaded& loaded);
+/// Warns of rules that are allowed and probably not meant; after the zones were read.
+void check_meaning(const Checking& c, const BuiltRuleSets& built);
+
+/// Reads the zone files into `config`, whose names were checked; a file that several zones name is read once.
+void load_zones(Config& config, const Places& places, Report& report);
 
 /// The index of the port that has `address`, or -1.
 int port_of(const Config& config, const IpAddress& address);

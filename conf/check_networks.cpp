@@ -1,6 +1,8 @@
 // Networks: whose queries, which rules.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "conf/check.h"
@@ -16,7 +18,15 @@ struct Clients {
   std::size_t element;
 };
 
-void check_pair(const Checking& c, const Clients& outer, const Clients& inner) {
+/// Prefixes of one network that lie within another's: the first of them, what is around it, and how many.
+struct Overlap {
+  Clients outer, inner;
+  std::size_t prefixes = 0;
+};
+/// By network, the inner first.
+using Overlaps = std::map<std::pair<std::size_t, std::size_t>, Overlap>;
+
+void check_pair(const Checking& c, const Clients& outer, const Clients& inner, Overlaps& overlaps) {
   const Network& a = c.config.networks[outer.network];
   const Network& b = c.config.networks[inner.network];
   const Position where = c.places.at("network", inner.network, "clients", inner.element);
@@ -32,16 +42,27 @@ void check_pair(const Checking& c, const Clients& outer, const Clients& inner) {
                     in_quotes(a.name), other_line),
         "a client belongs to one network: take the prefix out of one of them, or make one of them longer");
   else if (outer.network != inner.network)
-    c.report.warning(
-        where,
-        fmt::format("{}: {} lies within {} of network {}, in line {}", label, inner.prefix.to_string(),
-                    outer.prefix.to_string(), in_quotes(a.name), other_line),
-        fmt::format("the longest prefix wins: those clients belong to {}", in_quotes(b.name)));
+    ++overlaps.try_emplace({inner.network, outer.network}, Overlap{outer, inner}).first->second.prefixes;
+}
+
+/// Meant, as a rule: told once for two networks.
+void warn(const Checking& c, const Overlap& overlap) {
+  const auto& [outer, inner, prefixes] = overlap;
+  const Network& a = c.config.networks[outer.network];
+  const Network& b = c.config.networks[inner.network];
+  const std::size_t more = prefixes - 1;
+  c.report.warning(
+      c.places.at("network", inner.network, "clients", inner.element),
+      fmt::format("{}: clients: {} lies within {} of network {}, in line {}{}", title("network", b.name),
+                  inner.prefix.to_string(), outer.prefix.to_string(), in_quotes(a.name),
+                  c.places.at("network", outer.network, "clients", outer.element).line,
+                  more == 0 ? "" : fmt::format(", and {} of its prefixes more", more)),
+      fmt::format("the longest prefix wins: those clients belong to {}", in_quotes(b.name)));
 }
 
 /// Equal and nested prefixes of one family ("::/0" has no IPv4 address), in one sweep: sorted, an outer
 /// prefix comes before all that lie within it.
-void check_clients(const Checking& c, bool v4) {
+void check_clients(const Checking& c, bool v4, Overlaps& overlaps) {
   std::vector<Clients> all;
   for (std::size_t n = 0; n < c.config.networks.size(); ++n) {
     const std::vector<Prefix>& clients = c.config.networks[n].clients;
@@ -54,7 +75,7 @@ void check_clients(const Checking& c, bool v4) {
   for (const Clients& clients : all) {
     while (!around.empty() && !around.back()->prefix.contains(clients.prefix.address))
       around.pop_back();
-    if (!around.empty()) check_pair(c, *around.back(), clients);
+    if (!around.empty()) check_pair(c, *around.back(), clients, overlaps);
     around.push_back(&clients);
   }
 }
@@ -89,8 +110,11 @@ void check_networks(const Checking& c) {
     check_reference(c, upstreams, network.default_upstream, "upstream",
                     title("network", network.name) + ": default", c.places.at("network", n, "default"));
   }
-  check_clients(c, true);
-  check_clients(c, false);
+  Overlaps overlaps;
+  check_clients(c, true, overlaps);
+  check_clients(c, false, overlaps);
+  for (const auto& [networks, overlap] : overlaps)
+    warn(c, overlap);
   for (const RuleSet& set : c.config.rule_sets)
     if (!set.name.empty() && !used.contains(set.name))
       c.report.warning(set.position, fmt::format("{}: no network uses it", title("rules", set.name)),

@@ -65,6 +65,10 @@ struct Tls {                              // tls = {…}
   std::string https_path = "/dns-query";  // https_path
   /// What the files held when the configuration was read; null where they were not to be read.
   std::shared_ptr<const Certificate> loaded;
+  friend bool operator==(const Tls& a, const Tls& b) {
+    const bool same_files = a.loaded == b.loaded || (a.loaded && b.loaded && *a.loaded == *b.loaded);
+    return same_files && a.certificate == b.certificate && a.key == b.key && a.https_path == b.https_path;
+  }
 };
 
 struct Inbound {  // [[inbound]]
@@ -121,6 +125,15 @@ struct Network {  // [[network]]
   Position position;
 };
 
+class Zone;
+
+struct ZoneFile {                     // [[zone]]
+  std::string file;                   // file, resolved against the configuration's folder
+  std::vector<std::string> networks;  // networks
+  std::shared_ptr<const Zone> zone;   // what is in the file, read with the configuration
+  Position position;
+};
+
 struct Config {
   std::string path;  ///< of the file, as given
   Dataplane dataplane;
@@ -128,6 +141,7 @@ struct Config {
   std::string mirror_namespace = "shunt";                  // [mirror] namespace; "": the host's own
   Limits limits;
   std::optional<std::pair<IpAddress, std::uint16_t>> metrics;  // [metrics] listen
+  std::uint32_t rule_figures = 1000;                           // [metrics] rules
   std::string log_level = "info";                              // [log] level
   std::vector<Port> ports;
   std::vector<Inbound> inbounds;
@@ -135,6 +149,7 @@ struct Config {
   std::vector<Upstream> upstreams;
   std::vector<RuleSet> rule_sets;
   std::vector<Network> networks;
+  std::vector<ZoneFile> zones;
 };
 
 }  // namespace shunt::conf

@@ -8,11 +8,9 @@
 
 namespace shunt::conf {
 
-/// Looked for among at most so many rules: the search holds every name in an index.
-inline constexpr std::size_t kMostRulesSearched = 4'000'000;
-
-/// Warns of each line none of whose rules can ever match, unless the winner does the same. `built` has the
-/// sets of config.rule_sets, in that order. Slow: for `check`, not for a reload.
-void check_dead_rules(const Checking& c, const std::vector<BuiltRuleSet>& built);
+/// Warns of each line none of whose rules can ever match, unless a winner does the same: then one of them is
+/// redundant (redundant_rules.h). `built` has the sets of config.rule_sets, in that order. Holds every name
+/// in an index. Slow: for `check`, not for a reload.
+void check_dead_rules(const Checking& c, const BuiltRuleSets& built);
 
 }  // namespace shunt::conf

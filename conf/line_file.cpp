@@ -20,7 +20,8 @@ std::string LineFile::open(const std::string& path) {
   if (descriptor_ < 0 || fstat(descriptor_, &info) != 0) return std::strerror(errno);
   if (S_ISDIR(info.st_mode)) return std::strerror(EISDIR);
   if (!S_ISREG(info.st_mode)) return "it is not a regular file";
-  size_ = static_cast<std::size_t>(info.st_size);
+  stamp_ = stamp_of(info);
+  settled_ = is_settled(stamp_);
   buffer_.resize(kBuffer);
   return {};
 }
@@ -29,10 +30,16 @@ std::string LineFile::error() const {
   return error_ == 0 ? std::string() : std::strerror(error_);
 }
 
+std::optional<FileStamp> LineFile::settled_stamp() const {
+  struct stat info {};
+  if (!settled_ || fstat(descriptor_, &info) != 0 || stamp_of(info) != stamp_) return std::nullopt;
+  return stamp_;
+}
+
 std::size_t LineFile::estimated_lines() {
   if (end_ == 0 && !fill()) return 0;
   const auto breaks = static_cast<double>(std::count(buffer_.data(), buffer_.data() + end_, '\n'));
-  return static_cast<std::size_t>(breaks / static_cast<double>(end_) * static_cast<double>(size_)) + 1;
+  return static_cast<std::size_t>(breaks / static_cast<double>(end_) * static_cast<double>(stamp_.size)) + 1;
 }
 
 std::optional<LineFile::Line> LineFile::next() {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "conf/file_stamp.h"
+
 namespace shunt::conf {
 
 /// A line is at most this long, in octets.
@@ -32,6 +34,10 @@ class LineFile {
   /// Why reading stopped early, or "".
   std::string error() const;
 
+  /// Of what was read: the file's stamp, or nothing where the file changed meanwhile, or is so new that it
+  /// may change again without a trace. At the end.
+  std::optional<FileStamp> settled_stamp() const;
+
   /// How many lines the whole file has, guessed from its first megabyte. Before the first next().
   std::size_t estimated_lines();
 
@@ -43,7 +49,8 @@ class LineFile {
 
   int descriptor_ = -1;
   int error_ = 0;
-  std::size_t size_ = 0;             // of the file, when it was opened
+  FileStamp stamp_;                  // when it was opened
+  bool settled_ = false;             // then
   std::size_t begin_ = 0, end_ = 0;  // what of buffer_ is not yet taken
   std::vector<char> buffer_;
   std::string kept_;  // the beginning of a line that is too long

@@ -14,6 +14,7 @@
 #include "conf/check.h"
 #include "conf/reader.h"
 #include "conf/report.h"
+#include "conf/rule_lines.h"
 #include "conf/tables.h"
 
 namespace shunt::conf {
@@ -110,6 +111,7 @@ Result<std::string> read_file(const std::string& path) {
 
 Loaded load_text(std::string_view text, const std::string& path, const LoadOptions& options) {
   Report report(path, text);
+  Loaded loaded;
   Config config;
   config.path = path;
   if (text.size() > kMaxConfigOctets) {
@@ -119,10 +121,15 @@ Loaded load_text(std::string_view text, const std::string& path, const LoadOptio
     Places places;
     read_tables(*root, report, places, config);
     if (options.rule_files) load_certificates(config, places, report);
-    check({config, places, report}, options);
+    check({config, places, report}, options, loaded);
+    if (options.rule_files) load_zones(config, places, report);
+    if (options.dead_rules && !report.has_errors()) check_meaning({config, places, report}, loaded.rule_sets);
   }
-  Loaded loaded;
-  if (!report.has_errors()) loaded.config = std::move(config);
+  if (!report.has_errors()) {
+    loaded.config = std::move(config);
+  } else {
+    loaded.rule_sets.clear();
+  }
   loaded.errors = report.take_errors();
   loaded.warnings = report.take_warnings();
   return loaded;

@@ -3,6 +3,7 @@
 #include <ldns/ldns.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -28,11 +29,11 @@ template <typename T>
 using Allocated = std::unique_ptr<T, FreeMemory>;
 
 std::vector<std::uint8_t> wire_record(std::uint16_t type, std::span<const std::uint8_t> rdata) {
-  std::vector<std::uint8_t> wire(kHeader);
+  std::vector<std::uint8_t> wire(kHeader + rdata.size());
   store_be16(&wire[1], type);
   store_be16(&wire[3], dns::kClassIn);
   store_be16(&wire[9], static_cast<std::uint16_t>(rdata.size()));
-  wire.insert(wire.end(), rdata.begin(), rdata.end());
+  std::ranges::copy(rdata, wire.begin() + kHeader);
   return wire;
 }
 
@@ -51,12 +52,19 @@ std::vector<std::uint8_t> write_record(const ldns_rr* rr) {
   return {octets, octets + size};
 }
 
+}  // namespace
+
 std::string type_text(std::uint16_t type) {
   const Allocated<char> text(ldns_rr_type2str(static_cast<ldns_rr_type>(type)));
   return text ? text.get() : "TYPE" + std::to_string(type);
 }
 
-}  // namespace
+bool is_well_formed(std::uint16_t type, std::span<const std::uint8_t> rdata) {
+  const std::vector<std::uint8_t> wire = wire_record(type, rdata);
+  const Record read = read_record(wire);
+  const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
+  return read && write_record(read.get()) == wire && ldns_rr_rd_count(read.get()) >= least;
+}
 
 std::uint16_t parse_type(std::string_view text) {
   // ldns reads "TYPE65x" as TYPE65.
@@ -85,12 +93,9 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
   if (status != LDNS_STATUS_OK) return Failure(ldns_get_errorstr_by_id(status));
   const Record rr(parsed);
   const std::vector<std::uint8_t> wire = write_record(rr.get());
-  // What was given as \# octets may be anything. Read back it must be the same: whole, and no name in it
-  // compressed.
-  const Record again = wire.size() >= kHeader ? read_record(wire) : nullptr;
-  const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
-  if (!again || write_record(again.get()) != wire || ldns_rr_get_type(rr.get()) != type ||
-      ldns_rr_rd_count(again.get()) < least)
+  // What was given as \# octets may be anything.
+  if (wire.size() < kHeader || ldns_rr_get_type(rr.get()) != type ||
+      !is_well_formed(type, std::span(wire).subspan(kHeader)))
     return Failure("the record's data is malformed");
   return AnswerRecord{type, {wire.begin() + kHeader, wire.end()}};
 }
@@ -98,13 +103,17 @@ Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata) {
 namespace {
 
 // A field as a rule line can have it. ldns leaves "#" as it is, which begins a comment there; as "\#" it may
-// be taken for the mark of generic data (RFC 3597), as "\035" for nothing else. And a name may look like an
-// option.
-std::string escape_field(std::string_view text) {
+// be taken for the mark of generic data (RFC 3597), as "\035" for nothing else. So does it leave quotes in
+// names, and a name may look like an option.
+std::string escape_field(std::string_view text, bool is_name) {
   std::string escaped;
   if (text.starts_with("id=") || text.starts_with("ttl=")) escaped += '\\';
   bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"' && is_name) {
+      escaped += "\\034";
+      continue;
+    }
     if (text[i] == '"') quoted = !quoted;
     if (text[i] == '#' && !quoted) {
       escaped += "\\035";
@@ -124,12 +133,13 @@ std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata)
   if (!rr) return text;
   if (rdata.empty()) return text + " \\# 0";
   for (std::size_t i = 0; i < ldns_rr_rd_count(rr.get()); ++i) {
-    const Allocated<char> field(ldns_rdf2str(ldns_rr_rdf(rr.get(), i)));
+    const ldns_rdf* const rdf = ldns_rr_rdf(rr.get(), i);
+    const Allocated<char> field(ldns_rdf2str(rdf));
     if (!field) continue;
     std::string_view shown = field.get();
     while (shown.ends_with(' '))
       shown.remove_suffix(1);
-    text.append(" ").append(escape_field(shown));
+    text.append(" ").append(escape_field(shown, ldns_rdf_get_type(rdf) == LDNS_RDF_TYPE_DNAME));
   }
   return text;
 }

@@ -22,6 +22,12 @@ std::uint16_t parse_type(std::string_view text);
 /// Names to suggest for an unknown type.
 std::span<const std::string_view> common_types();
 
+/// "A", or "TYPE123".
+std::string type_text(std::uint16_t type);
+/// Whether `rdata` is what data of this type can be: read and written back it is the same, and no name in it
+/// is compressed.
+bool is_well_formed(std::uint16_t type, std::span<const std::uint8_t> rdata);
+
 /// `rdata` as in a zone file; names in it are absolute, with or without a trailing dot.
 Result<AnswerRecord> parse_record(std::uint16_t type, std::string_view rdata);
 

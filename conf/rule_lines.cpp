@@ -26,14 +26,17 @@ std::uint32_t characters(std::string_view text) {
 class SetBuilder {
  public:
   SetBuilder(const Config& config, const RuleSet& source, const dns::HashKey& key,
-             const UpstreamResolver& resolver, std::vector<Diagnostic>& errors, std::size_t max_errors)
+             const UpstreamResolver& resolver, std::vector<Diagnostic>& errors, std::size_t max_errors,
+             std::uint64_t held)
       : config_(config),
         source_(source),
         builder_(key),
-        parser_(builder_, resolver, upstream_names(config),
+        watches_(key),
+        parser_(builder_, watches_, resolver, upstream_names(config),
                 [this](std::uint32_t line) { return built_.describe_line(config_, source_, line); }),
         errors_(errors),
-        max_errors_(max_errors) {
+        max_errors_(max_errors),
+        held_(held) {
     built_.name = source.name;
     built_.list_lines = static_cast<std::uint32_t>(source.list.size());
   }
@@ -42,6 +45,9 @@ class SetBuilder {
     try {
       add_all();
       built_.set = builder_.build();
+      built_.upstreams.assign(parser_.used_upstreams().begin(), parser_.used_upstreams().end());
+      auto watches = watches_.build();
+      if (watches->size() != 0) built_.watches = std::move(watches);
     } catch (const std::bad_alloc&) {
       error(whole_set("there is not enough memory for its rules"));
     } catch (const std::length_error& e) {
@@ -86,7 +92,7 @@ class SetBuilder {
       error(whole_set(fmt::format("can't read {}: {}", in_quotes(source_.file), why)));
       return;
     }
-    builder_.reserve(source_.list.size() + file.estimated_lines());
+    if (!make_room(source_.list.size() + file.estimated_lines())) return;
     std::uint32_t number = 0;
     while (const std::optional<LineFile::Line> line = file.next()) {
       std::string_view text = line->text;
@@ -95,20 +101,62 @@ class SetBuilder {
       static constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
       if (number == 1 && text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
       if (line->too_long) {
+        finish_queue();
         error(in_file(number, text, {0, fmt::format("a line of more than {} octets", kMaxRuleLine), {}}));
-      } else if (auto wrong = parser_.add_line(text, built_.list_lines + number)) {
-        error(in_file(number, text, std::move(*wrong)));
       } else {
-        keep_id(built_.list_lines + number);
+        auto wrong = parser_.queue_line(text, built_.list_lines + number);
+        tell_late();
+        if (wrong) {
+          error(in_file(number, text, std::move(*wrong)));
+        } else {
+          keep_id(built_.list_lines + number);
+        }
       }
-      if (number % kLinesPerMemoryCheck == 0 && builder_.memory_octets() > config_.dataplane.rules_memory) {
-        error(whole_set(fmt::format("its rules take more than rules_memory = {} MiB from line {} of {} on",
-                                    config_.dataplane.rules_memory >> 20, number, in_quotes(source_.file))));
+      if (number % kLinesPerMemoryCheck == 0 &&
+          builder_.memory_octets() + watches_.memory_octets() + held_ > allowed()) {
+        error(too_large(
+            fmt::format("its rules take more from line {} of {} on", number, in_quotes(source_.file))));
         return;
       }
     }
+    finish_queue();
+    built_.file_stamp = file.settled_stamp();
     if (!file.error().empty())
       error(whole_set(fmt::format("can't read {} to its end: {}", in_quotes(source_.file), file.error())));
+  }
+
+  void finish_queue() {
+    parser_.flush();
+    tell_late();
+  }
+  void tell_late() {
+    if (!parser_.has_late()) [[likely]]
+      return;
+    for (RuleParser::LateError& late : parser_.take_late())
+      error(in_file(late.number - built_.list_lines, late.line, std::move(late.error)));
+  }
+
+  std::uint64_t allowed() const { return config_.dataplane.rules_memory; }
+
+  /// Asks for memory for so many rules, which is a guess. False where that is too much by far.
+  bool make_room(std::size_t rules) {
+    const std::uint64_t left = allowed() - std::min(held_, allowed());
+    const std::uint64_t needed = rules::RuleSetBuilder::octets_for(rules);
+    if (needed / 2 > left) {
+      error(too_large(fmt::format("its {} rules would take about {} MiB", rules, needed >> 20)));
+      return false;
+    }
+    if (needed <= left) builder_.reserve(rules);
+    return true;
+  }
+
+  Diagnostic too_large(const std::string& what) const {
+    Diagnostic d = whole_set(fmt::format("{}, but rules_memory = {} MiB", what, allowed() >> 20));
+    if (held_ > 0) d.message += fmt::format(" holds {} MiB of other rules already", held_ >> 20);
+    d.hint =
+        "rules_memory holds the rules of three generations, but equal sets once: the one that runs, the one "
+        "before it for a rollback, and the one that is loaded; it can't be changed by a reload";
+    return d;
   }
 
   void keep_id(std::uint32_t line) {
@@ -144,11 +192,12 @@ class SetBuilder {
 
   const Config& config_;
   const RuleSet& source_;
-  rules::RuleSetBuilder builder_;
+  rules::RuleSetBuilder builder_, watches_;
   BuiltRuleSet built_;
   RuleParser parser_;
   std::vector<Diagnostic>& errors_;
   std::size_t max_errors_;
+  std::uint64_t held_;  ///< octets of other sets
   std::size_t wrong_ = 0;
 };
 
@@ -161,6 +210,16 @@ std::string BuiltRuleSet::describe_line(const Config& config, const RuleSet& sou
   return fmt::format("{}:{}", config.path, known ? source.list_positions[line].line : source.position.line);
 }
 
+bool is_unchanged(const RuleSet& source, const KnownRuleSet& known,
+                  const std::function<bool(const std::string& name)>& has_upstream) {
+  if (known.source->list_action != source.list_action || known.source->file != source.file ||
+      known.source->list != source.list)
+    return false;
+  if (!source.file.empty() && (!known.built->file_stamp || stamp_of(source.file) != known.built->file_stamp))
+    return false;
+  return std::ranges::all_of(known.built->upstreams, has_upstream);
+}
+
 std::string_view BuiltRuleSet::id_of(std::uint32_t line) const {
   const auto found = std::ranges::lower_bound(ids, line, {}, [](const auto& id) { return id.first; });
   return found != ids.end() && found->first == line ? std::string_view(found->second) : std::string_view();
@@ -168,8 +227,8 @@ std::string_view BuiltRuleSet::id_of(std::uint32_t line) const {
 
 BuiltRuleSet build_rule_set(const Config& config, const RuleSet& source, const dns::HashKey& key,
                             const UpstreamResolver& resolver, std::vector<Diagnostic>& errors,
-                            std::size_t max_errors) {
-  return SetBuilder(config, source, key, resolver, errors, max_errors).build();
+                            std::size_t max_errors, std::uint64_t held) {
+  return SetBuilder(config, source, key, resolver, errors, max_errors, held).build();
 }
 
 namespace {
@@ -207,10 +266,14 @@ std::string rule_text(const rules::RuleSet& set, rules::RuleIndex rule,
       return name + " block nodata";
     case Action::kBlockRefused:
       return name + " block refused";
+    case Action::kZone:
+      return name + " zone";
     case Action::kBlockDrop:
       return name + " block drop";
     case Action::kAnswer:
       return name + " answer " + answer_text(set.answer(r.argument));
+    case Action::kWatch:
+      return name + " watch";
   }
   return name;
 }

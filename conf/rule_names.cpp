@@ -132,6 +132,60 @@ std::string parse_rule_name(std::string_view text, RuleName& into) {
   return {};
 }
 
+std::size_t read_plain_name(std::string_view text, dns::Name& name, Cover& cover) {
+  /// What an octet becomes in a name; 0: it is not plain.
+  static constexpr auto kPlain = [] {
+    std::array<std::uint8_t, 256> plain{};
+    for (unsigned c = '0'; c <= '9'; ++c)
+      plain[c] = static_cast<std::uint8_t>(c);
+    for (unsigned c = 'a'; c <= 'z'; ++c)
+      plain[c] = plain[c - 'a' + 'A'] = static_cast<std::uint8_t>(c);
+    plain['-'] = '-';
+    plain['_'] = '_';
+    return plain;
+  }();
+  std::size_t i = 0;
+  cover = Cover::kSuffix;
+  if (text.starts_with('=')) {
+    cover = Cover::kExact;
+    i = 1;
+  } else if (text.starts_with("*.")) {
+    cover = Cover::kBelow;
+    i = 2;
+  }
+  const std::size_t most = std::min(text.size(), kMaxPlainName);
+  std::size_t start = 0, at = 1;  // of the label's length octet, and behind its last octet
+  unsigned labels = 0;
+  for (; i < most; ++i) {
+    const std::uint8_t c = kPlain[static_cast<std::uint8_t>(text[i])];
+    if (c != 0) {
+      name.wire[at++] = c;
+      continue;
+    }
+    if (text[i] != '.') break;
+    const std::size_t length = at - start - 1;
+    if (length == 0 || length > dns::kMaxLabel) return 0;
+    name.wire[start] = static_cast<std::uint8_t>(length);
+    name.offset[labels++] = static_cast<std::uint8_t>(start);
+    start = at++;
+  }
+  if (i < text.size() && text[i] != ' ' && text[i] != '\t') return 0;
+  if (const std::size_t length = at - start - 1; length > 0) {
+    if (length > dns::kMaxLabel) return 0;
+    name.wire[start] = static_cast<std::uint8_t>(length);
+    name.offset[labels++] = static_cast<std::uint8_t>(start);
+    start = at;
+  }
+  // What ends in a label of digits may be an address.
+  if (labels == 0 || is_digits({reinterpret_cast<const char*>(&name.wire[name.offset[labels - 1] + 1u]), 1}))
+    return 0;
+  name.wire[start] = 0;
+  name.offset[labels] = static_cast<std::uint8_t>(start);
+  name.labels = static_cast<std::uint8_t>(labels);
+  name.length = static_cast<std::uint8_t>(start + 1);
+  return i;
+}
+
 std::string rule_name_text(std::span<const std::uint8_t> wire, Cover cover) {
   std::string text = cover == Cover::kExact ? "=" : cover == Cover::kBelow ? "*." : "";
   const std::string name = dns::to_text(wire);

@@ -2,6 +2,7 @@
 // way back to text.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,12 @@ struct RuleName {
 
 /// Reads a NAME into `into`, whose memory is used again. The error says what would be right; empty: none.
 std::string parse_rule_name(std::string_view text, RuleName& into);
+
+/// Reads a NAME of letters, digits, "-" and "_", as nearly all are, at the front of `text`, up to a blank or
+/// the end: the same as parse_rule_name, without its cost. Returns the octets taken, or 0 where the NAME is
+/// longer than kMaxPlainName or may be anything else; `name` and `cover` are then of no use.
+std::size_t read_plain_name(std::string_view text, dns::Name& name, rules::Cover& cover);
+inline constexpr std::size_t kMaxPlainName = 128;
 
 /// Calls `use` with the reverse zones that are exactly `prefix`: for IPv4 on octet boundaries below
 /// in-addr.arpa (RFC 1035 section 3.5), for IPv6 on nibble boundaries below ip6.arpa (RFC 3596 section 2.5).

@@ -19,7 +19,8 @@ using Added = rules::RuleSetBuilder::Added;
 constexpr std::array<std::string_view, 5> kActions = {"forward", "system", "block", "answer", "watch"};
 constexpr std::array<std::string_view, 4> kBlocks = {"nxdomain", "nodata", "refused", "drop"};
 constexpr std::string_view kActionForms =
-    "an action is one of: forward UPSTREAM, system, block nxdomain|nodata|refused|drop, answer TYPE RDATA";
+    "an action is one of: forward UPSTREAM, system, block nxdomain|nodata|refused|drop, answer TYPE RDATA, "
+    "watch";
 /// A TTL's upper bit is not to be used (RFC 2181 section 8).
 constexpr std::uint32_t kMaxTtl = 0x7fffffff;
 constexpr std::size_t kMaxId = 128;
@@ -52,10 +53,11 @@ bool has_control_character(std::string_view text) {
 
 }  // namespace
 
-RuleParser::RuleParser(rules::RuleSetBuilder& builder, const UpstreamResolver& resolver,
-                       std::vector<std::string_view> upstreams,
+RuleParser::RuleParser(rules::RuleSetBuilder& builder, rules::RuleSetBuilder& watches,
+                       const UpstreamResolver& resolver, std::vector<std::string_view> upstreams,
                        std::function<std::string(std::uint32_t)> describe)
     : builder_(builder),
+      watches_(watches),
       resolver_(resolver),
       upstreams_(std::move(upstreams)),
       describe_(std::move(describe)) {}
@@ -85,12 +87,75 @@ std::optional<LineError> RuleParser::add_line(std::string_view text, std::uint32
     const bool hosts = IpAddress::parse(name.text).has_value();
     if (hosts && (tokens_.size() < 2 || !is_action(tokens_[1].text))) return add_hosts_line(number);
     if (tokens_.size() == 1 && ttl_) return LineError{ttl_offset_, "ttl= belongs to answer", {}};
-    if (tokens_.size() == 1) return add_rules(name, *list_action_, true, number);
+    if (tokens_.size() == 1) {
+      learn(*list_action_, true);
+      return add_rules(name, *list_action_, true, number);
+    }
   }
   if (tokens_.size() == 1)
     return at(name, fmt::format("{} has no action", in_quotes(name.text)), std::string(kActionForms));
   if (Error error = parse_action(1, action_)) return error;
+  learn(action_, false);
   return add_rules(name, action_, false, number);
+}
+
+/// Remembers the tail of the line in hand, for lines that end in the same.
+void RuleParser::learn(const ParsedAction& action, bool listed) {
+  constexpr std::size_t kMaxTail = 64;
+  if (action.action == Action::kAnswer || action.action == Action::kWatch || ttl_ || !id_.empty() ||
+      tokens_[0].offset != 0)
+    return;
+  const std::string_view tail = line_.substr(tokens_[0].text.size());
+  if (tail.size() > kMaxTail || tail.find('#') != tail.npos) return;
+  if (std::ranges::any_of(tails_, [&](const Tail& t) { return t.text == tail; })) return;
+  if (tails_.size() < kTails) tails_.emplace_back();
+  tails_[next_tail_++ % kTails] = {std::string(tail), action.action, listed,
+                                   action.action == Action::kForward ? action.upstream : 0};
+}
+
+bool RuleParser::queue_plain(std::string_view text, std::uint32_t number) {
+  if (text.size() > kMaxPlainLine) return false;
+  Waiting& w = waiting_[count_];
+  const std::size_t size = read_plain_name(text, w.name, w.cover);
+  if (size == 0) return false;
+  const std::string_view rest = text.substr(size);
+  const auto tail = std::ranges::find(tails_, rest, &Tail::text);
+  if (tail == tails_.end()) return false;
+  builder_.prepare(w.name, w.hashes.data());
+  w.action = tail->action;
+  w.listed = tail->listed;
+  w.argument = tail->argument;
+  w.number = number;
+  w.name_size = size;
+  w.size = text.size();
+  std::copy(text.begin(), text.end(), w.text.begin());
+  if (++count_ == kMostWaiting) flush();
+  return true;
+}
+
+std::optional<LineError> RuleParser::queue_line(std::string_view text, std::uint32_t number) {
+  id_.clear();
+  if (queue_plain(text, number)) return {};
+  flush();
+  return add_line(text, number);
+}
+
+void RuleParser::flush() {
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Waiting& w = waiting_[i];
+    std::uint32_t other = w.number;
+    const Added added =
+        builder_.add_prepared(w.name, w.hashes.data(), w.cover, w.action, w.argument, w.number, &other);
+    if (added == Added::kNew) [[likely]]
+      continue;
+    const std::string_view text(w.text.data(), w.size);
+    name_.cover = w.cover;
+    action_.action = w.action;
+    action_.upstream = w.argument;
+    if (Error error = refusal(added, w.name, {text.substr(0, w.name_size), 0}, action_, w.listed, other))
+      late_.push_back({w.number, std::string(text), std::move(*error)});
+  }
+  count_ = 0;
 }
 
 /// Takes ttl= and id= off the line's end, in either order.
@@ -135,7 +200,10 @@ std::optional<LineError> RuleParser::parse_action(std::size_t first, ParsedActio
     into.action = Action::kSystem;
     return expect_end(first + 1);
   }
-  if (word == "watch") return at(token, "watch is not available in this version");
+  if (word == "watch") {
+    into.action = Action::kWatch;
+    return expect_end(first + 1);
+  }
   return unknown_action(token);
 }
 
@@ -172,6 +240,7 @@ std::optional<LineError> RuleParser::parse_forward(std::size_t first, ParsedActi
     }
     last_upstream_ = token.text;
     last_handle_ = *handle;
+    used_upstreams_.insert(*name);
   }
   into.upstream = last_handle_;
   return expect_end(first + 1);
@@ -252,7 +321,7 @@ std::optional<LineError> RuleParser::add_rules(const Token& token, const ParsedA
 
 /// Does the rule that `name` has already do the same as `action`?
 bool RuleParser::is_same(const dns::Name& name, const ParsedAction& action) {
-  const rules::Rule* const earlier = builder_.find(name, name_.cover);
+  const rules::Rule* const earlier = builder_for(action).find(name, name_.cover);
   if (earlier == nullptr || earlier->action != action.action) return false;
   // A record that is a duplicate is one its answer holds; other actions have no argument.
   return action.action != Action::kForward || earlier->argument == action.upstream;
@@ -261,10 +330,17 @@ bool RuleParser::is_same(const dns::Name& name, const ParsedAction& action) {
 std::optional<LineError> RuleParser::add_rule(const dns::Name& name, const Token& token,
                                               const ParsedAction& action, bool listed, std::uint32_t number) {
   std::uint32_t other = number;
-  const Added added = action.action == Action::kAnswer
-                          ? builder_.add_answer(name, name_.cover, action.record.type, action.ttl,
-                                                action.record.rdata, number, &other)
-                          : builder_.add(name, name_.cover, action.action, action.upstream, number, &other);
+  const Added added =
+      action.action == Action::kAnswer
+          ? builder_.add_answer(name, name_.cover, action.record.type, action.ttl, action.record.rdata,
+                                number, &other)
+          : builder_for(action).add(name, name_.cover, action.action, action.upstream, number, &other);
+  return refusal(added, name, token, action, listed, other);
+}
+
+/// Why a rule was not added; nothing where it was, or need not be.
+std::optional<LineError> RuleParser::refusal(Added added, const dns::Name& name, const Token& token,
+                                             const ParsedAction& action, bool listed, std::uint32_t other) {
   if (added == Added::kNew || added == Added::kMerged) return {};
   // Public lists repeat themselves: there an equal rule a second time is no mistake.
   if (added == Added::kDuplicate && listed && is_same(name, action)) return {};
@@ -279,8 +355,11 @@ std::optional<LineError> RuleParser::add_rule(const dns::Name& name, const Token
           fmt::format("the records of one type for {} take more than {} octets, which may not fit a message",
                       what, rules::kMaxAnswerOctets));
     default:
+      if (action.action == Action::kWatch)
+        return at(token, fmt::format("{} is watched already, at {}", what, describe_(other)));
       return at(token, fmt::format("{} has a rule already, at {}", what, describe_(other)),
-                "a name stands once in a rule set; only answer lines add up");
+                "a name stands once in a rule set; only answer lines add up, and watch stands beside another "
+                "action");
   }
 }
 

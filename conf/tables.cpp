@@ -162,6 +162,21 @@ void read_network(Reader& t, Network& network) {
   t.boolean({"autodefined", "true"}, network.autodefined);
 }
 
+void read_zone(Reader& t, ZoneFile& zone, const std::string& config_path) {
+  t.text({"file", "\"compute.internal.zone\"", Need::kRequired}, zone.file, check_not_empty);
+  if (!zone.file.empty()) zone.file = (std::filesystem::path(config_path).parent_path() / zone.file).string();
+  const Key networks{"networks", R"(["prod"])", Need::kRequired};
+  t.for_each_text(networks, [&](const toml::node& node, std::string_view text) {
+    if (const std::string wrong = check_name(text); !wrong.empty()) {
+      t.error(node, fmt::format("{}: {} names no network: {}", t.label(networks), in_quotes(text), wrong),
+              fmt::format("for example: networks = {}", networks.example));
+      return;
+    }
+    t.record(networks, zone.networks.size(), node);
+    zone.networks.emplace_back(text);
+  });
+}
+
 /// The tables of the file's top level.
 class Root {
  public:
@@ -192,7 +207,18 @@ class Root {
     }
   }
 
-  void unavailable(std::string_view key, std::string_view instead) { keys_.unavailable(key, instead); }
+  /// [[KIND]] that have no name.
+  template <typename T, typename Read>
+  void each_unnamed(std::string_view kind, std::vector<T>& into, const Read& read) {
+    for (const toml::table* table : keys_.table_list(kind)) {
+      T& item = into.emplace_back();
+      Reader t(report_, places_, *table, kind, into.size() - 1, fmt::format("[[{}]]", kind));
+      item.position = t.position();
+      read(t, item);
+      t.finish();
+    }
+  }
+
   void finish() { keys_.finish(); }
 
  private:
@@ -217,6 +243,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
     std::pair<IpAddress, std::uint16_t> listen;
     t.value<std::pair<IpAddress, std::uint16_t>>({"listen", "\"127.0.0.1:9153\""}, listen, parse_listen);
     if (listen.second != 0) config.metrics = listen;
+    t.integer({"rules", "1000"}, config.rule_figures, 0, kMaxCountedRules);
   });
   root.single("log", [&](Reader& t) { read_log(t, config.log_level); });
 
@@ -237,7 +264,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   });
   root.each("rules", config.rule_sets, [&](Reader& t, RuleSet& set) { read_rules(t, set, config.path); });
   root.each("network", config.networks, read_network);
-  root.unavailable("zone", "leave it out: let a rule forward the zone's name to a server that holds it");
+  root.each_unnamed("zone", config.zones, [&](Reader& t, ZoneFile& z) { read_zone(t, z, config.path); });
   root.finish();
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "conf/zone.h"
 #include "control/control.h"
 #include "control/explain.h"
 #include "control/version.h"
@@ -91,6 +92,17 @@ std::string Control::limiting_resource() const {
   return "none";
 }
 
+json Control::zones_result() const {
+  json zones = json::array();
+  for (const conf::ZoneFile& file : generation_->config.zones) {
+    zones.push_back({{"name", dns::to_text(file.zone->apex().octets())},
+                     {"records", file.zone->records()},
+                     {"file", file.file},
+                     {"networks", file.networks}});
+  }
+  return zones;
+}
+
 json Control::status() const {
   const conf::Config& config = generation_->config;
   json ports = json::array(), workers = json::array();
@@ -114,7 +126,10 @@ json Control::status() const {
                        {"busy_percent", rates_[i].busy},
                        {"queries_per_second", rates_[i].queries},
                        {"pending", stats.pending},
-                       {"cache_entries", stats.cache_entries}});
+                       {"cache_entries", stats.cache_entries},
+                       {"swaps", stats.swaps},
+                       {"last_swap_us", static_cast<double>(stats.last_swap_ns) / 1e3},
+                       {"swap_pause_us", static_cast<double>(stats.longest_swap_ns) / 1e3}});
     if constexpr (kStageCycles) workers.back()["stages"] = stages_result(stats);
   }
   return {{"version", kVersion},
@@ -122,9 +137,12 @@ json Control::status() const {
           {"uptime_seconds", seconds_since(started_)},
           {"generation", generation_->number()},
           {"config", config.path},
+          {"differs_from_file", generation_->read_as != last_read_},
+          {"read_as", generation_->read_as},
           {"ports", std::move(ports)},
           {"workers", std::move(workers)},
           {"rules", generation_->rules},
+          {"zones", zones_result()},
           {"streams", streams_result(*tcp_)},
           {"certificates", certificates_result(config)},
           {"packet_buffers",
@@ -172,6 +190,13 @@ json Control::cache_stats() const {
   }
   return {{"workers", std::move(workers)},
           {"hit_ratio", lookups == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(lookups)}};
+}
+
+json Control::rules() const {
+  return {{"rules", rules_rows(rule_figures_->metrics())},
+          {"all", rule_figures_->all()},
+          {"limit", generation_->config.rule_figures},
+          {"configured", generation_->rules}};
 }
 
 void Control::flush_cache(const json& request) {
@@ -236,6 +261,7 @@ MetricsSnapshot Control::metrics() const {
   m.host_in_flight = resolver_->in_flight();
   m.host_latency = resolver_->latency();
   m.control = socket_->counters();
+  m.rules = rule_figures_->metrics();
   return m;
 }
 
@@ -246,10 +272,11 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "cache stats") return cache_stats();
   if (command == "stats") return stats_result(metrics());
   if (command == "metrics") return {{"text", prometheus_text(metrics())}};
+  if (command == "rules") return rules();
   if (command == "health") return health();
-  throw std::runtime_error(
-      "unknown command \"" + command +
-      "\": there are status, reload, explain, upstreams, cache stats, cache flush, stats, metrics, health");
+  throw std::runtime_error("unknown command \"" + command +
+                           "\": there are status, reload, rollback, explain, upstreams, cache stats, cache "
+                           "flush, stats, rules, metrics, health");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {
@@ -265,17 +292,17 @@ void Control::handle(const json& request, ControlSocket::Done done) {
                       });
     return;
   }
-  if (command != "reload") return done(ok_reply(run_command(command, request)));
-  const bool dry_run = request.value("dry_run", false);
-  asio::co_spawn(io_, reload(dry_run),
-                 [done = std::move(done)](std::exception_ptr failed, Result<json> result) {
-                   if (failed != nullptr) return done(error_reply("the reload failed; nothing was changed"));
+  if (command != "reload" && command != "rollback") return done(ok_reply(run_command(command, request)));
+  auto change = command == "reload" ? reload(request.value("dry_run", false)) : rollback();
+  asio::co_spawn(io_, std::move(change),
+                 [done = std::move(done), command](std::exception_ptr failed, Result<json> result) {
+                   if (failed != nullptr) return done(error_reply("it failed; nothing was changed"));
                    if (result) {
                      spdlog::info("{}", (*result)["summary"].get<std::string>());
                      return done(ok_reply(std::move(*result)));
                    }
                    json reply = error_reply(result.error());
-                   reply["code"] = 78;
+                   if (command == "reload") reply["code"] = 78;
                    done(std::move(reply));
                  });
 }

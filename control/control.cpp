@@ -1,5 +1,7 @@
 #include "control/control.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 
 #include <csignal>
@@ -14,21 +16,43 @@ using namespace std::chrono_literals;
 constexpr std::chrono::microseconds kShortNap = 50us, kLongNap = 500us, kLongestNap = 2ms;
 constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2000;
 
-dns::HashKey draw_key(Random& random) {
-  return {random.next64(), random.next64()};
+// For workers to take new figures. Nobody waits for it.
+constexpr std::uint32_t kFiguresDeadlineMs = 2000;
+
+// A worker never leaves its core, and must not have to share it: the calling thread keeps off the workers'
+// cores, as far as there are others.
+void leave_cores_of_workers(const conf::Dataplane& dataplane) {
+  cpu_set_t cores;
+  if (pthread_getaffinity_np(pthread_self(), sizeof cores, &cores) != 0) return;
+  for (const unsigned core : dataplane.workers) {
+    if (core < CPU_SETSIZE) CPU_CLR(core, &cores);
+  }
+  if (CPU_COUNT(&cores) == 0 && dataplane.control_core < CPU_SETSIZE) CPU_SET(dataplane.control_core, &cores);
+  if (pthread_setaffinity_np(pthread_self(), sizeof cores, &cores) != 0)
+    spdlog::warn("reloads can't be kept off the workers' cores");
 }
 
 }  // namespace
 
-Control::Control(conf::Config config)
-    : key_([] {
-        Random random(Random::system_seed());
-        return draw_key(random);
-      }()),
-      first_config_(std::move(config)),
+dns::HashKey Control::draw_key() {
+  Random random(Random::system_seed());
+  dns::HashKey key;
+  key.a = random.next64();
+  key.b = random.next64();
+  return key;
+}
+
+Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<const Generation> first)
+    : key_(key),
+      registry_(std::move(registry)),
+      generation_(std::move(first)),
+      last_read_(generation_->read_as),
       random_(Random::system_seed()),
+      watch_log_([](const std::string& line) { spdlog::info("{}", line); }),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
-      tick_(io_) {}
+      tick_(io_) {
+  asio::post(builder_, [dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane); });
+}
 
 Control::~Control() {
   builder_.join();
@@ -43,9 +67,7 @@ Control::~Control() {
 }
 
 Result<void> Control::start() {
-  auto generation = make_generation(first_config_, 1, key_, registry_);
-  if (!generation) return Failure(generation.error());
-  const conf::Config& config = (*generation)->config;
+  const conf::Config& config = generation_->config;
   // The socket's lock first: a second daemon must not touch the ports of the first.
   if (auto opened = open_control_socket(config.control_socket); !opened) return opened;
   auto workers = Workers::open(config, key_);
@@ -55,9 +77,14 @@ Result<void> Control::start() {
       *workers_,
       Crossing::Receivers{
           [this](std::uint8_t port, std::span<const std::uint8_t> frame) { mirrors_->write(port, frame); },
-          [this](std::size_t worker, rte_mbuf* packet) { return misses_->decide(worker, packet); },
+          [this](std::size_t worker, rte_mbuf* packet) { return take_miss(worker, packet); },
           [this](const Message& message, std::span<const std::uint8_t> answer) {
             take_reply(message, answer);
+          },
+          [this](const Message& message, std::span<const std::uint8_t> question) {
+            watch_log_.take({message.generation, message.network, message.set, message.rule, message.client,
+                             load_be16(question.data()), question.subspan(2)},
+                            std::chrono::steady_clock::now());
           }});
   auto mirrors = Mirrors::open(
       io_, config, workers_->ports(),
@@ -68,15 +95,17 @@ Result<void> Control::start() {
   if (!routes) return Failure(routes.error());
   routes_.emplace(std::move(*routes));
   routes_->set_ports(mirrors_->route_ports());
-  routes_->want((*generation)->routes);
+  routes_->want(generation_->routes);
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   misses_.emplace(*crossing_, *resolver_, workers_->health());
+  open_zones();
   health_.emplace(*workers_, *crossing_, *resolver_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
-  Adjacencies adjacencies = adjacencies_of(**generation);
+  rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
+  Adjacencies adjacencies = adjacencies_of(*generation_);
   path_states_ = adjacencies.states;
-  adopt(*generation);
+  adopt(generation_);
   if (auto launched = workers_->launch(generation_->snapshot, std::move(adjacencies.headers)); !launched)
     return launched;
   return open_sockets();
@@ -113,7 +142,10 @@ Result<void> Control::open_sockets() {
 void Control::adopt(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
   misses_->set_generation(generation_);
+  zones_->set_generation(generation_);
   health_->set_generation(generation_);
+  watch_log_.set_generation(generation_, std::chrono::steady_clock::now());
+  workers_->set_counted(rule_figures_->set_generation(generation_, std::chrono::steady_clock::now()));
 }
 
 void Control::wait_for_signal() {
@@ -148,6 +180,9 @@ void Control::begin_stop() {
 // Every Health::kTickMs.
 void Control::housekeeping() {
   health_->tick();
+  watch_log_.tick(std::chrono::steady_clock::now());
+  count_rules();
+  zones_->expire();
   if (++ticks_ % 5 == 0) {
     sample_rates();
     mirrors_->follow_links(workers_->ports());
@@ -156,6 +191,23 @@ void Control::housekeeping() {
   tick_.async_wait([this](std::error_code error) {
     if (!error) housekeeping();
   });
+}
+
+// Hears which rules without figures are busy; where numbers change hands, the workers get new routings with
+// them.
+void Control::count_rules() {
+  std::uint64_t offered = 0;
+  for (std::size_t i = 0; i < workers_->size(); ++i) {
+    SampleRing& samples = workers_->worker(i).samples();
+    samples.drain([this](const RuleSample& sample) { rule_figures_->take(sample); });
+    offered += samples.offered();
+  }
+  if (stopping_ || reloading_) return;  // the registry is the builder's then
+  auto counted = rule_figures_->tick(std::chrono::steady_clock::now(), offered,
+                                     [this] { return registry_.next_routing(); });
+  if (counted == nullptr) return;
+  workers_->set_counted(std::move(counted));
+  workers_->publish(generation_->snapshot, workers_->view().adjacencies, false, kFiguresDeadlineMs, nullptr);
 }
 
 unsigned Control::turn() {

@@ -5,6 +5,7 @@
 #include <asio.hpp>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,15 +22,21 @@
 #include "control/miss.h"
 #include "control/net/routes.h"
 #include "control/registry.h"
+#include "control/rule_figures.h"
 #include "control/socket.h"
 #include "control/tcp_server.h"
+#include "control/watch_log.h"
 #include "control/workers.h"
+#include "control/zones.h"
 
 namespace shunt::control {
 
 class Control {
  public:
-  explicit Control(conf::Config config);
+  /// Draws the key that all rule sets of this process are built with.
+  static dns::HashKey draw_key();
+  /// `first` was made with this key and registry.
+  Control(const dns::HashKey& key, Registry registry, std::shared_ptr<const Generation> first);
   ~Control();
 
   /// Brings everything up. After an error the object is only good for destruction.
@@ -45,6 +52,7 @@ class Control {
   void wait_for_signal();
   void begin_stop();
   void housekeeping();
+  void count_rules();
   unsigned turn();
   std::vector<std::uint64_t> loops() const;
   bool drained() const;
@@ -56,12 +64,23 @@ class Control {
   bool take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                          std::span<const std::uint8_t> message);
   void take_reply(const Message& message, std::span<const std::uint8_t> answer);
+  void open_zones();
+  bool take_miss(std::size_t worker, rte_mbuf* packet);
+  void ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
+                    HostResolver::Callback done);
   void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
 
   // reload.cpp
-  struct Built;
+  struct Next;
+  using MakeNext = std::function<void(Next&)>;
   asio::awaitable<Result<nlohmann::json>> reload(bool dry_run);
-  asio::awaitable<Result<void>> switch_to(std::shared_ptr<const Generation> next);
+  asio::awaitable<Result<nlohmann::json>> rollback();
+  asio::awaitable<Result<nlohmann::json>> replace(MakeNext make, bool dry_run);
+  void read_file(Next& next) const;
+  void make_kept_again(Next& next) const;
+  asio::awaitable<void> build(std::shared_ptr<Next> next, MakeNext make);
+  asio::awaitable<Result<void>> switch_to(Next& next);
+  void release(std::shared_ptr<const void> last);
   asio::awaitable<void> wait_for_adjacencies(const Generation& next);
   asio::awaitable<std::vector<unsigned>> publish(const Generation& next);
   void republish_adjacencies();
@@ -72,8 +91,10 @@ class Control {
   void handle(const nlohmann::json& request, ControlSocket::Done done);
   nlohmann::json run_command(const std::string& command, const nlohmann::json& request);
   nlohmann::json status() const;
+  nlohmann::json zones_result() const;
   nlohmann::json upstreams() const;
   nlohmann::json cache_stats() const;
+  nlohmann::json rules() const;
   void flush_cache(const nlohmann::json& request);
   nlohmann::json health() const;
   nlohmann::json explain_query(const nlohmann::json& request) const;
@@ -88,13 +109,14 @@ class Control {
   void sample_rates();
 
   const dns::HashKey key_;
-  conf::Config first_config_;
   asio::io_context io_;
   asio::thread_pool builder_{1};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  Registry registry_;  ///< the builder's, once a reload is under way
+  Registry registry_;  ///< as of the current generation; the next one is made with a copy
   std::shared_ptr<const Generation> generation_;
-  std::vector<PathState> path_states_;  ///< parallel to the snapshot's paths
+  std::shared_ptr<const Generation> kept_;  ///< the one before, for a rollback; null: there is none
+  std::uint64_t last_read_ = 0;             ///< the generation as which the file was read last
+  std::vector<PathState> path_states_;      ///< parallel to the snapshot's paths
   Random random_;
   std::unique_ptr<Workers> workers_;
   std::optional<Mirrors> mirrors_;
@@ -102,7 +124,10 @@ class Control {
   std::optional<Crossing> crossing_;
   std::optional<HostResolver> resolver_;
   std::optional<Misses> misses_;
+  std::optional<Zones> zones_;
   std::optional<Health> health_;
+  std::optional<RuleFigures> rule_figures_;
+  WatchLog watch_log_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;
   std::unique_ptr<MetricsListener> metrics_listener_;

@@ -46,12 +46,25 @@ unsigned Crossing::poll_events(std::size_t worker) {
   return count;
 }
 
+unsigned Crossing::poll_watched(std::size_t worker) {
+  std::array<void*, kBatch> packets;
+  const unsigned count =
+      rte_ring_sc_dequeue_burst(workers_.worker(worker).rings().watched, packets.data(), kBatch, nullptr);
+  for (unsigned i = 0; i < count; ++i) {
+    auto* packet = static_cast<rte_mbuf*>(packets[i]);
+    receivers_.on_watched(message_of(packet), data_of(packet));
+    rte_pktmbuf_free(packet);
+  }
+  return count;
+}
+
 unsigned Crossing::poll() {
   unsigned count = 0;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     count += poll_frames(workers_.worker(i).rings().neighbours);
     count += poll_events(i);
     count += poll_frames(workers_.worker(i).rings().frames);
+    count += poll_watched(i);
   }
   return count;
 }
@@ -65,6 +78,7 @@ rte_mbuf* Crossing::make_packet(std::span<const std::uint8_t> data) {
     return nullptr;
   }
   std::memcpy(to, data.data(), data.size());
+  message_of(packet) = {};  // nothing of the buffer's last use
   return packet;
 }
 

@@ -23,6 +23,7 @@ class Crossing {
     /// A miss. Returns true where the packet was sent on, to be freed otherwise.
     std::function<bool(std::size_t worker, rte_mbuf* packet)> on_miss;
     std::function<void(const Message& message, std::span<const std::uint8_t> answer)> on_reply;
+    std::function<void(const Message& message, std::span<const std::uint8_t> question)> on_watched;
   };
 
   Crossing(Workers& workers, Receivers receivers) : workers_(workers), receivers_(std::move(receivers)) {}
@@ -40,6 +41,7 @@ class Crossing {
  private:
   unsigned poll_frames(rte_ring* ring);
   unsigned poll_events(std::size_t worker);
+  unsigned poll_watched(std::size_t worker);
 
   Workers& workers_;
   Receivers receivers_;

@@ -4,48 +4,46 @@
 #include <ldns/ldns.h>
 
 #include <algorithm>
+#include <cassert>
+
+#include "control/rule_words.h"
 
 namespace shunt::control {
 namespace {
 
 using nlohmann::json;
 using rules::Action;
+using rules::Association;
 
-// The lookup of stages/match.cpp for one name: best rule over all sets of a network.
+// A network's lookups for one name: the dataplane's own.
 class Lookup {
  public:
-  Lookup(const state::Network& network, const dns::Name& name, const dns::HashKey& key)
-      : network_(network), name_(name) {
-    dns::hash_suffixes(key, name, hashes_.data());
+  Lookup(const rules::Association& rules, const dns::Name& name, const dns::HashKey& key)
+      : rules_(rules), name_(name), hashes_((dns::kMaxLabels + 1) * kBurst) {
+    dns::hash_suffixes(key, name, hashes_.data(), kBurst);
   }
 
+  /// As a worker finds it, in a burst.
   rules::Match winner() const {
+    const dns::Name* const name = &name_;
     rules::Match best;
-    for (std::uint8_t s = 0; s < network_.set_count; ++s)
-      take(*network_.sets[s], s, best);
-    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
+    rules_.find_burst(1, &name, hashes_.data(), &best);
+    assert(best == rules_.find(name_, hashes_.data(), kBurst));
     return best;
   }
-  rules::Match builtin() const {
-    rules::Match best;
-    if (network_.builtin != nullptr) take(*network_.builtin, network_.set_count, best);
-    return best;
+  /// The watch that fires beside `winner`.
+  rules::Match watch(const rules::Match& winner) const {
+    const dns::Name* const name = &name_;
+    rules::Match watch;
+    rules_.find_watches(1, &name, hashes_.data(), &winner, &watch);
+    return watch;
   }
-  const rules::RuleSet* set(const rules::Match& match) const {
-    if (!match.found()) return nullptr;
-    return match.set < network_.set_count ? network_.sets[match.set] : network_.builtin;
-  }
+  rules::Match system() const { return rules_.find_system(name_, hashes_.data(), kBurst); }
 
  private:
-  void take(const rules::RuleSet& set, std::uint8_t position, rules::Match& best) const {
-    rules::Match match = set.find(name_, hashes_.data());
-    match.set = position;
-    if (match.precedence() > best.precedence()) best = match;
-  }
-
-  const state::Network& network_;
+  const rules::Association& rules_;
   const dns::Name& name_;
-  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes_;
+  std::vector<std::uint64_t> hashes_;
 };
 
 class Explanation {
@@ -64,6 +62,8 @@ class Explanation {
     result["endpoint"] = endpoint.name;
     result["allowed"] = endpoint.allow.contains(client);
     result["rule"] = nullptr;
+    result["then"] = nullptr;
+    result["watch"] = nullptr;
     result["others"] = json::array();
     result["upstream"] = nullptr;
     result["network"] = nullptr;
@@ -89,60 +89,70 @@ class Explanation {
     const state::Upstream* upstream = snapshot_.upstream(handle);
     return upstream == nullptr ? "" : upstream->name;
   }
-  std::string text(const rules::RuleSet& set, rules::RuleIndex rule) const {
-    return conf::rule_text(set, rule, [&](std::uint32_t handle) { return upstream_name(handle); });
-  }
-
   json describe(const rules::RuleSet& set, rules::RuleIndex rule) const {
-    json described{{"text", text(set, rule)}};
-    if (const conf::BuiltRuleSet* built = generation_.find_set(&set)) {
-      described["set"] = built->name;
-      described["where"] =
-          built->describe_line(generation_.config, *generation_.source_of(built), set.rule(rule).line);
-      const std::string_view id = built->id_of(set.rule(rule).line);
-      if (!id.empty()) described["id"] = id;
-    } else {
-      described["set"] = "built-in";
-      described["where"] = "built-in";
-    }
+    const RuleWords words = describe_rule(generation_, set, rule);
+    json described{{"text", words.text}, {"set", words.set}, {"where", words.where}};
+    if (!words.id.empty()) described["id"] = words.id;
     return described;
   }
 
-  void add_losers(const state::Network& network, const dns::Name& name, const rules::RuleSet* winning_set,
-                  const rules::Match& winner) {
-    for (std::uint8_t s = 0; s <= network.set_count; ++s) {
-      const rules::RuleSet* set = s < network.set_count ? network.sets[s] : network.builtin;
-      if (set == nullptr) continue;
-      for (const rules::RuleIndex i : set->find_all(name)) {
-        if (set == winning_set && i == winner.rule) continue;
-        json loser = describe(*set, i);
-        loser["why"] = why_lost(set->rule(i), winner, s);
-        result["others"].push_back(std::move(loser));
+  void add_loser(const rules::RuleSet& set, const rules::Match& loser, std::string why) {
+    json described = describe(set, loser.rule);
+    described["why"] = std::move(why);
+    result["others"].push_back(std::move(described));
+  }
+
+  /// `system` is what a `system` rule that won left the name to; nothing is found in it otherwise.
+  void add_losers(const rules::Association& rules, const dns::Name& name, const rules::Match& winner,
+                  const rules::Match& system) {
+    const bool by_system = rules.set_of(winner)->rule(winner.rule).action == Action::kSystem;
+    for (const rules::Match& match : rules.find_all(name)) {
+      if (match == winner || match == system) continue;
+      std::string why = why_lost(match, winner);
+      if (by_system && Association::is_users(match)) {
+        why += "; and `system` passes over all users' rules";
+      } else if (by_system) {
+        why = why_lost(match, system);  // those take part in the second step
       }
+      add_loser(*rules.set_of(match), match, std::move(why));
     }
   }
 
-  static std::string why_lost(const rules::Rule& rule, const rules::Match& winner, std::uint8_t set) {
-    if (rule.labels < winner.labels) return "its name is shorter";
-    if (rule.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
-    if (set > winner.set) return "its rule set comes later";
-    return "passed over by a `system` rule";
+  static std::string why_lost(const rules::Match& loser, const rules::Match& winner) {
+    if (loser.labels < winner.labels) return "its name is shorter";
+    if (loser.cover < winner.cover) return "`=` wins over `*.`, and `*.` over the plain suffix";
+    if (Association::is_users(loser)) return "its rule set comes later";
+    if (Association::is_users(winner)) return "a user's rule wins over zones and built-in names";
+    return "a zone wins over a built-in name";
+  }
+
+  /// The watch that fires, and those that don't.
+  void add_watches(const Lookup& lookup, const rules::Association& rules, const dns::Name& name,
+                   const rules::Match& winner) {
+    const rules::Match fires = lookup.watch(winner);
+    if (fires.found()) result["watch"] = describe(*rules.watches_of(fires), fires.rule);
+    for (const rules::Match& watch : rules.find_all_watches(name)) {
+      if (watch == fires) continue;
+      const std::string why = fires.found() ? "another watch fires: " + why_lost(watch, fires)
+                                            : "it would not have won: " + why_lost(watch, winner);
+      add_loser(*rules.watches_of(watch), watch, why);
+    }
   }
 
   void decide(const dns::Name& name, const state::Network& network) {
     result["network"] = network.name;
-    const Lookup lookup(network, name, key_);
-    rules::Match match = lookup.winner();
-    const rules::RuleSet* set = lookup.set(match);
-    const rules::Match first = match;
-    const rules::RuleSet* first_set = set;
+    const Lookup lookup(network.rules, name, key_);
+    const rules::Match first = lookup.winner();
+    rules::Match match = first, system;
+    const rules::RuleSet* set = network.rules.set_of(match);
     if (set != nullptr) result["rule"] = describe(*set, match.rule);
     if (set != nullptr && set->rule(match.rule).action == Action::kSystem) {
-      match = lookup.builtin();
-      set = lookup.set(match);
-      result["then"] = set == nullptr ? "the network's default upstream" : text(*set, match.rule);
+      match = system = lookup.system();
+      set = network.rules.set_of(match);
+      if (set != nullptr) result["then"] = describe(*set, match.rule);
     }
-    if (first_set != nullptr) add_losers(network, name, first_set, first);
+    if (first.found()) add_losers(network.rules, name, first, system);
+    add_watches(lookup, network.rules, name, first);
     if (set == nullptr) return go_to_default(network);
     act(*set, match);
   }
@@ -156,6 +166,9 @@ class Explanation {
         if (upstream != nullptr) describe_upstream(*upstream);
         return;
       }
+      case Action::kZone:
+        result["outcome"] = "answered from the zone " + dns::to_text(set.name(match.rule));
+        return;
       case Action::kAnswer:
         result["outcome"] = "answered at once by the rule";
         return;
@@ -171,8 +184,9 @@ class Explanation {
       case Action::kBlockDrop:
         result["outcome"] = "blocked: dropped without an answer";
         return;
-      case Action::kSystem:
-        return;  // resolved before
+      case Action::kSystem:  // resolved before
+      case Action::kWatch:   // wins nothing
+        return;
     }
   }
 

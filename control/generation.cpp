@@ -1,12 +1,24 @@
 #include "control/generation.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
-#include <tuple>
-#include <unordered_map>
+
+#include "conf/zone.h"
+#include "dataplane/rules/trie_builder.h"
 
 namespace shunt::control {
 namespace {
+
+// Which of the zones are a network's.
+std::vector<std::uint32_t> zone_indices(const conf::Config& config, const std::string& network) {
+  std::vector<std::uint32_t> indices;
+  for (std::uint32_t i = 0; i < config.zones.size(); ++i) {
+    const auto& networks = config.zones[i].networks;
+    if (std::find(networks.begin(), networks.end(), network) != networks.end()) indices.push_back(i);
+  }
+  return indices;
+}
 
 // Assembles a snapshot, part by part, in the order in which they refer to each other.
 class SnapshotMaker {
@@ -153,6 +165,11 @@ class SnapshotMaker {
     return target;
   }
 
+  const rules::RuleSet* zones_of(const std::string& network) const {
+    const auto found = generation_.zone_sets.find(zone_indices(config_, network));
+    return found == generation_.zone_sets.end() ? nullptr : found->second.get();
+  }
+
   void add_networks() {
     std::map<std::string, std::shared_ptr<const conf::BuiltRuleSet>> by_name;
     for (const auto& set : generation_.rule_sets) {
@@ -160,20 +177,22 @@ class SnapshotMaker {
       snapshot_->keep.push_back(set);
     }
     snapshot_->keep.push_back(generation_.builtin);
+    for (const auto& [zones, set] : generation_.zone_sets)
+      snapshot_->keep.push_back(set);
     std::vector<std::pair<Prefix, std::uint32_t>> clients;
     // Networks whose names all lead to the same origins share the answers that are known to be right for one.
-    using Routes = std::tuple<decltype(state::Network::sets), const rules::RuleSet*, std::uint32_t>;
-    std::map<Routes, state::Routing> routings;
+    std::map<std::pair<rules::Association, std::uint32_t>, state::Routing> routings;
     for (const conf::Network& from : config_.networks) {
       const auto index = static_cast<std::uint32_t>(snapshot_->networks.size());
       for (const Prefix& prefix : from.clients)
         clients.emplace_back(prefix, index);
       state::Network to;
       for (const std::string& name : from.rules)
-        to.sets[to.set_count++] = by_name.at(name)->set.get();
-      if (from.autodefined) to.builtin = generation_.builtin.get();
+        to.rules.add(*by_name.at(name)->set, by_name.at(name)->watches.get());
+      to.rules.set_zones(zones_of(from.name));
+      if (from.autodefined) to.rules.set_builtin(generation_.builtin.get());
       if (!from.default_upstream.empty()) to.default_upstream = *registry_.handle(from.default_upstream);
-      auto& routing = routings[{to.sets, to.builtin, to.default_upstream}];
+      auto& routing = routings[{to.rules, to.default_upstream}];
       if (routing == state::kNoRouting) routing = registry_.next_routing();
       to.routing = routing;
       to.name = from.name;
@@ -188,71 +207,11 @@ class SnapshotMaker {
   std::shared_ptr<state::Snapshot> snapshot_;
 };
 
-Result<void> build_rules(Generation& generation, const dns::HashKey& key, Registry& registry) {
-  const conf::Config& config = generation.config;
-  const conf::UpstreamResolver resolver = [&](std::string_view name) -> std::optional<std::uint32_t> {
-    const auto found = std::find_if(config.upstreams.begin(), config.upstreams.end(),
-                                    [&](const conf::Upstream& u) { return u.name == name; });
-    if (found == config.upstreams.end()) return std::nullopt;
-    const auto handle = registry.handle(found->name);
-    return handle ? std::optional(*handle) : std::nullopt;
-  };
-  std::vector<conf::Diagnostic> errors;
-  for (const conf::RuleSet& source : config.rule_sets) {
-    auto built =
-        std::make_shared<conf::BuiltRuleSet>(conf::build_rule_set(config, source, key, resolver, errors));
-    if (built->set != nullptr) generation.rules += built->set->size();
-    generation.rule_sets.push_back(std::move(built));
-  }
-  if (!errors.empty()) return Failure(conf::to_text(errors));
-  std::uint64_t octets = 0;
-  for (const auto& set : generation.rule_sets)
-    octets += set->set->memory_octets();
-  // Old and new are held at once while a reload is under way.
-  if (octets * 2 > config.dataplane.rules_memory) {
-    return Failure("the rules take " + std::to_string(octets >> 20) +
-                   " MiB, and a reload holds them twice: more than rules_memory = " +
-                   std::to_string(config.dataplane.rules_memory >> 20) + " MiB");
-  }
-  generation.builtin = conf::build_builtin_rules(key);
-  return {};
-}
-
-using RuleHashes = std::unordered_map<std::uint64_t, std::uint64_t>;
-
-std::uint64_t hash_octets(std::span<const std::uint8_t> octets, std::uint64_t hash) {
-  for (const std::uint8_t octet : octets)
-    hash = (hash ^ octet) * 0x100000001b3;
-  return hash;
-}
-
-// A rule's identity (set, name, what it covers) and what it says, as hashes.
-RuleHashes hash_rules(const Generation& generation) {
-  RuleHashes hashes;
-  hashes.reserve(generation.rules);
-  for (const auto& built : generation.rule_sets) {
-    const std::uint64_t set_hash = std::hash<std::string>{}(built->name);
-    for (const rules::RuleIndex i : built->set->rules()) {
-      const rules::Rule& rule = built->set->rule(i);
-      const std::uint64_t who =
-          hash_octets(built->set->name(i), set_hash ^ static_cast<std::uint64_t>(rule.cover));
-      std::uint64_t what = static_cast<std::uint64_t>(rule.action);
-      if (rule.action == rules::Action::kForward) what ^= std::uint64_t{rule.argument} << 8;
-      if (rule.action == rules::Action::kAnswer) {
-        for (const auto& group : built->set->answer(rule.argument).groups)
-          what = hash_octets(group.wire, what);
-      }
-      hashes[who] = what;
-    }
-  }
-  return hashes;
-}
-
 }  // namespace
 
 const conf::BuiltRuleSet* Generation::find_set(const rules::RuleSet* set) const {
   for (const auto& built : rule_sets) {
-    if (built->set.get() == set) return built.get();
+    if (built->set.get() == set || (set != nullptr && built->watches.get() == set)) return built.get();
   }
   return nullptr;
 }
@@ -264,31 +223,95 @@ const conf::RuleSet* Generation::source_of(const conf::BuiltRuleSet* set) const 
   return nullptr;
 }
 
-Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, std::uint64_t number,
-                                                          const dns::HashKey& key, Registry& registry) {
-  auto generation = std::make_shared<Generation>();
-  generation->config = std::move(config);
-  if (auto built = build_rules(*generation, key, registry); !built) return Failure(built.error());
+conf::LoadOptions load_options(const dns::HashKey& key, Registry& registry,
+                               std::initializer_list<const Generation*> held) {
+  conf::LoadOptions options;
+  options.key = key;
+  options.handle_of = [&registry](const std::string& name) { return registry.handle(name); };
+  for (const Generation* generation : held) {
+    if (generation == nullptr) continue;
+    for (std::size_t i = 0; i < generation->rule_sets.size(); ++i)
+      options.known.push_back({&generation->config.rule_sets[i], generation->rule_sets[i]});
+  }
+  return options;
+}
+
+const conf::Zone* Generation::zone_of(std::uint32_t network, const dns::Name& name,
+                                      const dns::HashKey& key) const {
+  const rules::Association& network_rules = snapshot->networks[network].rules;
+  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes;
+  dns::hash_suffixes(key, name, hashes.data());
+  rules::Match match = network_rules.find(name, hashes.data());
+  const rules::RuleSet* set = network_rules.set_of(match);
+  if (set != nullptr && set->rule(match.rule).action == rules::Action::kSystem) {
+    match = network_rules.find_system(name, hashes.data());
+    set = network_rules.set_of(match);
+  }
+  if (set == nullptr || set->rule(match.rule).action != rules::Action::kZone) return nullptr;
+  return config.zones[set->rule(match.rule).argument].zone.get();
+}
+
+std::optional<std::uint32_t> find_successor(const Generation& before, std::uint32_t index,
+                                            const Generation& after) {
+  const auto& old = before.snapshot->networks;
+  const auto& fresh = after.snapshot->networks;
+  std::optional<std::uint32_t> successor;
+  for (const state::Network& network : old) {
+    if (network.routing != old[index].routing) continue;
+    const auto found = std::ranges::find(fresh, network.name, &state::Network::name);
+    if (found == fresh.end() || (successor && fresh[*successor].routing != found->routing)) return {};
+    successor = static_cast<std::uint32_t>(found - fresh.begin());
+  }
+  return successor;
+}
+
+namespace {
+
+// Zone apexes take part in the match as implicit rules; networks with the same zones share them.
+void build_zone_rules(Generation& generation, const dns::HashKey& key) {
+  const conf::Config& config = generation.config;
+  for (const conf::Network& network : config.networks) {
+    std::vector<std::uint32_t> indices = zone_indices(config, network.name);
+    if (indices.empty() || generation.zone_sets.contains(indices)) continue;
+    rules::RuleSetBuilder builder(key);
+    for (const std::uint32_t i : indices)
+      builder.add(config.zones[i].zone->apex(), rules::Cover::kSuffix, rules::Action::kZone, i, 0);
+    generation.zone_sets.emplace(std::move(indices), builder.build());
+  }
+}
+
+Result<std::shared_ptr<const Generation>> finish(std::shared_ptr<Generation> generation, std::uint64_t number,
+                                                 const dns::HashKey& key, Registry& registry) {
+  for (const auto& set : generation->rule_sets)
+    generation->rules += set->rules();
+  generation->builtin = conf::build_builtin_rules(key);
+  build_zone_rules(*generation, key);
   auto snapshot = SnapshotMaker(*generation, number, registry).make();
   if (!snapshot) return Failure(snapshot.error());
   generation->snapshot = *snapshot;
+  generation->countable = list_countable(*generation);
   return std::shared_ptr<const Generation>(std::move(generation));
 }
 
-RuleChanges compare_rules(const Generation& before, const Generation& after) {
-  const RuleHashes old_rules = hash_rules(before), new_rules = hash_rules(after);
-  RuleChanges changes;
-  for (const auto& [who, what] : new_rules) {
-    const auto old = old_rules.find(who);
-    if (old == old_rules.end()) {
-      ++changes.added;
-    } else if (old->second != what) {
-      ++changes.changed;
-    }
-  }
-  for (const auto& [who, what] : old_rules)
-    changes.removed += !new_rules.contains(who);
-  return changes;
+}  // namespace
+
+Result<std::shared_ptr<const Generation>> make_generation(conf::Config config, conf::BuiltRuleSets rule_sets,
+                                                          std::uint64_t number, const dns::HashKey& key,
+                                                          Registry& registry) {
+  auto generation = std::make_shared<Generation>();
+  generation->config = std::move(config);
+  generation->rule_sets = std::move(rule_sets);
+  generation->read_as = number;
+  return finish(std::move(generation), number, key, registry);
+}
+
+Result<std::shared_ptr<const Generation>> make_again(const Generation& earlier, std::uint64_t number,
+                                                     const dns::HashKey& key, Registry& registry) {
+  auto generation = std::make_shared<Generation>();
+  generation->config = earlier.config;
+  generation->rule_sets = earlier.rule_sets;
+  generation->read_as = earlier.read_as;
+  return finish(std::move(generation), number, key, registry);
 }
 
 }  // namespace shunt::control

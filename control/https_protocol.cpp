@@ -14,9 +14,11 @@ namespace shunt::control {
 namespace {
 
 // A client that only asks never comes near the end of its budget: a request brings more than the frames
-// around it cost. One that resets every request does after some fifty, one that sends nothing else after a
+// around it cost. One that resets every request does after some hundred, one that sends nothing else after a
 // thousand.
-constexpr int kFullBudget = 1000, kRequestBrings = 10;
+constexpr int kFullBudget = 1000, kRequestBrings = 20;
+// What is read costs by its length, too: nghttp2 says nothing of frames that it ignores.
+constexpr std::size_t kOctetsForOne = 512;
 constexpr std::size_t kMostPings = 100;  // unsent answers to PING and SETTINGS
 
 constexpr std::string_view kWrongVersion =
@@ -41,6 +43,11 @@ std::string_view view_of(const std::uint8_t* octets, std::size_t count) {
 struct HttpsProtocol::Callbacks {
   static HttpsProtocol& of(void* user) { return *static_cast<HttpsProtocol*>(user); }
 
+  /// Of each frame, whatever becomes of it; of CONTINUATION, too, which is no frame of its own below.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd*, void* user) {
+    of(user).spend(Cost::kFrame);
+    return 0;
+  }
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     HttpsProtocol& self = of(user);
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
@@ -68,12 +75,14 @@ struct HttpsProtocol::Callbacks {
   }
   static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     HttpsProtocol& self = of(user);
-    const bool empty = frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0;
-    self.spend(frame->hd.type == NGHTTP2_RST_STREAM ? Cost::kReset : empty ? Cost::kEmptyData : Cost::kFrame);
+    const bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_RST_STREAM) self.spend(Cost::kReset);
+    if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 && !last) self.spend(Cost::kEmptyData);
+    if (frame->hd.type == NGHTTP2_GOAWAY) self.parted_ |= frame->goaway.error_code == NGHTTP2_NO_ERROR;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     Stream* const stream = self.find(frame->hd.stream_id);
     if (stream == nullptr) return 0;
-    stream->ended |= (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    stream->ended |= last;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
       self.head_ended(*stream);
     if (stream->ended) self.request_ended(*stream);
@@ -112,6 +121,7 @@ HttpsProtocol::HttpsProtocol(std::string path, std::uint32_t streams, TcpCounter
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_option* options = nullptr;
   if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0) {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, Callbacks::begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, Callbacks::begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::data_chunk);
@@ -152,6 +162,9 @@ HttpsProtocol::Stream* HttpsProtocol::find(std::int32_t id) {
 void HttpsProtocol::added(std::size_t octets) {
   if (fault_ != Fault::kNone) return;
   if (!started_) start();
+  octets_ += octets;
+  budget_ -= static_cast<int>(octets_ / kOctetsForOne);
+  octets_ %= kOctetsForOne;
   const ssize_t taken = nghttp2_session_mem_recv(session_, input_.data(), octets);
   if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
     plain_.assign(kWrongVersion.begin(), kWrongVersion.end());
@@ -176,15 +189,17 @@ void HttpsProtocol::add_field(Stream& stream, std::string_view name, std::string
 
 void HttpsProtocol::head_ended(Stream& stream) {
   ++counters_[TcpCounter::requests];
+  const RequestHead head = std::exchange(stream.head, {});
   if (stream.head_octets > kMaxHeadOctets) return refuse(stream, 431);
-  HeadVerdict verdict = judge_head(stream.head, path_);
+  HeadVerdict verdict = judge_head(head, path_);
+  stream.get = head.method == "GET";
   if (verdict.status != 0) return refuse(stream, verdict.status);
   stream.message = std::move(verdict.message);
 }
 
 void HttpsProtocol::add_data(Stream& stream, std::span<const std::uint8_t> data) {
   if (stream.judged) return;
-  if (stream.head.method == "GET") return refuse(stream, 400);
+  if (stream.get) return refuse(stream, 400);
   if (stream.message.size() + data.size() > kMaxMessage) return refuse(stream, 413);
   stream.message.insert(stream.message.end(), data.begin(), data.end());
 }
@@ -207,10 +222,11 @@ void HttpsProtocol::refuse(Stream& stream, unsigned status) {
 
 StreamProtocol::Next HttpsProtocol::next(Query& query) {
   while (!ready_.empty() && fault_ == Fault::kNone) {
-    const Stream* const stream = find(ready_.front());
+    Stream* const stream = find(ready_.front());
     ready_.pop_front();
     if (stream == nullptr) continue;
-    query = {stream->message, static_cast<std::uint32_t>(stream->id)};
+    taken_ = std::move(stream->message);
+    query = {taken_, static_cast<std::uint32_t>(stream->id)};
     return Next::kQuery;
   }
   return Next::kMore;
@@ -265,12 +281,13 @@ void HttpsProtocol::output(std::vector<std::uint8_t>& to) {
   for (;;) {
     const std::uint8_t* frame = nullptr;
     const ssize_t octets = nghttp2_session_mem_send(session_, &frame);
+    if (octets < 0) fault_ = Fault::kBroken;
     if (octets <= 0) break;
     to.insert(to.end(), frame, frame + octets);
   }
   // After an error of the client's, or its GOAWAY, there is nothing left to do.
   const bool over = nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
-  if (over && !finished_ && fault_ == Fault::kNone) fault_ = Fault::kBroken;
+  if (over && !finished_ && fault_ == Fault::kNone) fault_ = parted_ ? Fault::kParted : Fault::kBroken;
 }
 
 void HttpsProtocol::finish() {

@@ -57,13 +57,14 @@ class HttpsProtocol final : public StreamProtocol {
     std::size_t head_octets = 0;
     std::vector<std::uint8_t> message;
     bool ended = false;              ///< the client has said all
+    bool get = false;                ///< its message came in its head
     bool judged = false;             ///< it is a query, or was answered by a status
     std::vector<std::uint8_t> body;  ///< of the response
     std::size_t sent = 0;            ///< octets of it
     Clock::time_point answered;
     std::size_t left() const { return body.size() - sent; }
   };
-  enum class Cost : int { kFrame = 1, kEmptyData = 10, kReset = 30 };
+  enum class Cost : int { kFrame = 1, kEmptyData = 9, kReset = 29 };  // the latter two on top of the first
 
   void start();
   Stream* find(std::int32_t id);
@@ -82,11 +83,14 @@ class HttpsProtocol final : public StreamProtocol {
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::deque<std::int32_t> ready_;
+  std::vector<std::uint8_t> taken_;  ///< the message handed out last
   std::vector<std::uint8_t> plain_;  ///< for who doesn't speak HTTP/2
   std::size_t kept_ = 0;
   int budget_;
+  std::size_t octets_ = 0;  ///< read, and not yet paid for
   bool started_ = false;
   bool finished_ = false;
+  bool parted_ = false;  ///< the client has said that it will ask no more
   Fault fault_ = Fault::kNone;
   std::array<std::uint8_t, 4096> input_;
 };

@@ -13,9 +13,15 @@ namespace {
 
 constexpr int kFailed = 1, kUsage = 2, kConfig = 78;
 
-int run(shunt::conf::Config config) {
-  spdlog::set_level(spdlog::level::from_str(config.log_level));
-  shunt::control::Control control(std::move(config));
+int run(const shunt::dns::HashKey& key, shunt::control::Registry registry, shunt::conf::Loaded loaded) {
+  spdlog::set_level(spdlog::level::from_str(loaded.config->log_level));
+  auto first = shunt::control::make_generation(std::move(*loaded.config), std::move(loaded.rule_sets), 1, key,
+                                               registry);
+  if (!first) {
+    std::cerr << "shuntd: " << first.error() << "\n";
+    return kFailed;
+  }
+  shunt::control::Control control(key, std::move(registry), std::move(*first));
   if (auto started = control.start(); !started) {
     std::cerr << "shuntd: " << started.error() << "\n";
     return kFailed;
@@ -41,7 +47,11 @@ int main(int argc, char** argv) {
   }
   spdlog::set_default_logger(spdlog::stderr_color_mt("shuntd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  shunt::conf::Loaded loaded = shunt::conf::load_file(path, {.dead_rules = check});
+  const shunt::dns::HashKey key = shunt::control::Control::draw_key();
+  shunt::control::Registry registry;
+  shunt::conf::LoadOptions options = shunt::control::load_options(key, registry);
+  options.dead_rules = check;
+  shunt::conf::Loaded loaded = shunt::conf::load_file(path, options);
   if (!loaded.warnings.empty()) std::cerr << shunt::conf::to_text(loaded.warnings, "warning");
   if (!loaded.config) {
     std::cerr << shunt::conf::to_text(loaded.errors);
@@ -51,5 +61,5 @@ int main(int argc, char** argv) {
     std::cout << path << ": ok\n";
     return 0;
   }
-  return run(std::move(*loaded.config));
+  return run(key, std::move(registry), std::move(loaded));
 }

@@ -6,12 +6,13 @@
 #include <span>
 #include <utility>
 
+#include "control/metrics_text.h"
+
 namespace shunt::control {
 
 namespace {
 
 using nlohmann::json;
-using Out = std::back_insert_iterator<std::string>;
 
 /// HELP text: backslash and newline escaped.
 std::string escape_help(std::string_view text) {
@@ -26,10 +27,6 @@ std::string escape_help(std::string_view text) {
     }
   }
   return out;
-}
-
-void head(Out out, std::string_view name, std::string_view type, std::string_view help) {
-  fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", name, escape_help(help), name, type);
 }
 
 template <typename Value>
@@ -80,25 +77,6 @@ void counters(Out out, std::string_view prefix, std::span<const StatText> texts,
   }
 }
 
-/// The lines of one histogram whose values are in units of 1 / `per_unit`. `label`, of the form name="value",
-/// may be empty.
-template <typename Values>
-void histogram_rows(Out out, std::string_view name, std::string_view label, const Values& values,
-                    double per_unit) {
-  const std::string_view comma = label.empty() ? "" : ",";
-  const std::string braced = label.empty() ? "" : fmt::format("{{{}}}", label);
-  std::uint64_t below = 0;
-  for (std::size_t i = 0; i < Values::kBounds.size(); ++i) {
-    below += values.buckets[i];
-    fmt::format_to(out, "{}_bucket{{{}{}le=\"{}\"}} {}\n", name, label, comma, Values::kBounds[i] / per_unit,
-                   below);
-  }
-  const std::uint64_t count = values.count();
-  fmt::format_to(out, "{}_bucket{{{}{}le=\"+Inf\"}} {}\n", name, label, comma, count);
-  fmt::format_to(out, "{}_sum{} {}\n", name, braced, static_cast<double>(values.sum) / per_unit);
-  fmt::format_to(out, "{}_count{} {}\n", name, braced, count);
-}
-
 /// Of all workers together.
 template <typename Values, typename Member>
 Values merged(const MetricsSnapshot& snapshot, Member member) {
@@ -145,6 +123,9 @@ void worker_text(Out out, const MetricsSnapshot& snapshot) {
             [](const Stats& stats) { return stats.cache_octets; });
   by_worker(out, snapshot, "shunt_worker_generation", "gauge", "generation that the worker uses",
             [](const Stats& stats) { return stats.generation; });
+  by_worker(out, snapshot, "shunt_worker_swap_pause_seconds", "gauge",
+            "the longest turn of the worker that took a new generation, or new routes, since the start",
+            [](const Stats& stats) { return static_cast<double>(stats.longest_swap_ns) / 1e9; });
 }
 
 void target_text(Out out, const MetricsSnapshot& snapshot) {
@@ -217,6 +198,10 @@ json control_rows(std::span<const StatText> texts, std::span<const std::uint64_t
 
 }  // namespace
 
+void head(Out out, std::string_view name, std::string_view type, std::string_view help) {
+  fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", name, escape_help(help), name, type);
+}
+
 std::string escape_label(std::string_view value) {
   std::string out;
   for (const char c : value) {
@@ -251,6 +236,7 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
        "latency of questions asked by the control plane itself");
   histogram_rows(out, "shunt_host_latency_seconds", "", snapshot.host_latency, 1e6);
   counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
+  add_rules_text(text, snapshot.rules);
   return text;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/counters.h"
+#include "control/rule_metrics.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/stats.h"
 
@@ -58,13 +59,14 @@ struct MetricsSnapshot {
   std::uint64_t host_in_flight = 0;
   Durations host_latency;
   ControlCounters control;
+  std::vector<RuleMetrics> rules;  ///< those with figures of their own
 };
 
 /// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
 /// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
-/// reason; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_control_…; shunt_upstream_… by
-/// upstream and target.
+/// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_control_…;
+/// shunt_upstream_… by upstream and target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
 
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":

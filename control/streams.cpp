@@ -44,12 +44,13 @@ std::vector<std::uint8_t> question_again(std::span<const std::uint8_t> answer) {
   std::vector<std::uint8_t> wire(answer.begin(), answer.begin() + reply.question_end);
   wire.resize(wire.size() + dns::kOptSize + dns::kExtendedErrorSize);
   const auto flags = static_cast<std::uint16_t>((reply.header.flags & (dns::kRd | dns::kCd)) | dns::kAd);
-  const bool edns = reply.edns.present;
+  // Of a truncated answer's records a worker leaves none but the OPT that is for the client.
+  dns::Edns opt;
+  const bool edns = dns::read_opt(answer, reply.question_end, opt);
   dns::store_header(wire.data(), {reply.header.id, flags, 1, 0, 0, static_cast<std::uint16_t>(edns ? 1 : 0)});
   std::size_t length = reply.question_end;
   if (edns) {
-    length +=
-        dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = reply.edns.dnssec_ok});
+    length += dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = opt.dnssec_ok});
   }
   wire.resize(length);
   return wire;
@@ -61,6 +62,10 @@ IpAddress address_of(const Generation& generation, std::uint16_t endpoint) {
     if (e.endpoint == endpoint) return e.address.address;
   }
   return {};
+}
+
+bool is_truncated(std::span<const std::uint8_t> answer) {
+  return answer.size() >= dns::kHeaderSize && (load_be16(&answer[dns::kFlagsOffset]) & dns::kTc) != 0;
 }
 
 // SERVFAIL in place of a truncated answer that could not be had whole.
@@ -111,22 +116,44 @@ bool Control::take_stream_query(TcpTicket ticket, const SocketAddress& client, s
   order.ticket = ticket;
   order.client = client;
   order.local = address_of(*generation_, endpoint);
-  order.stream = true;
   return crossing_->order(ticket % workers_->size(), packet);
 }
 
 void Control::take_reply(const Message& message, std::span<const std::uint8_t> answer) {
   if ((message.ticket & kAskTicket) != 0) return health_->take_reply(message.ticket, answer);
+  if ((message.ticket & kAliasTicket) != 0) return zones_->take_reply(message, answer);
   if (answer.empty()) return tcp_->drop(message.ticket);
   if (message.truncated_by.port != 0) return ask_again_over_tcp(message, answer);
+  if (message.zone && is_truncated(answer)) {
+    // Too large for a worker, not for TCP.
+    return zones_->answer_whole(message.ticket % workers_->size(), message, question_again(answer));
+  }
   tcp_->answer(message.ticket, answer);
 }
 
-// A TCP client can take the answer whole: the target that cut it for UDP is asked again over TCP.
-void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
+bool Control::take_miss(std::size_t worker, rte_mbuf* packet) {
+  if (!message_of(packet).zone) return misses_->decide(worker, packet);
+  zones_->answer(worker, message_of(packet),
+                 {rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len});
+  return false;
+}
+
+void Control::open_zones() {
+  zones_.emplace(
+      *crossing_, key_,
+      [this](std::uint64_t ticket, std::span<const std::uint8_t> answer) {
+        answer.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, answer);
+      },
+      [this](const Message& message, std::span<const std::uint8_t> truncated, HostResolver::Callback done) {
+        ask_over_tcp(message, truncated, std::move(done));
+      });
+}
+
+// Asks the target that truncated `answer` for UDP again over TCP.
+void Control::ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
+                           HostResolver::Callback done) {
   Ask ask;
   ask.message = question_again(answer);
-  if (ask.message.empty()) return tcp_->answer(message.ticket, answer);
   ask.targets = {message.truncated_by};
   ask.transport = AskTransport::kTcp;
   ask.tries = 1;
@@ -135,9 +162,14 @@ void Control::ask_again_over_tcp(const Message& message, std::span<const std::ui
     ask.source = message.local;
     ask.open_socket = [this](int family, int type) { return open_in_mirror(family, type); };
   }
+  resolver_->ask(std::move(ask), std::move(done));
+}
+
+// A TCP client can take the answer whole.
+void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
   const TcpTicket ticket = message.ticket;
   std::vector<std::uint8_t> otherwise = failure_instead(answer);
-  resolver_->ask(std::move(ask), [this, ticket, otherwise = std::move(otherwise)](Result<HostAnswer> whole) {
+  ask_over_tcp(message, answer, [this, ticket, otherwise = std::move(otherwise)](Result<HostAnswer> whole) {
     if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
     // Recursion is ours to offer, whatever the target says of itself.
     std::vector<std::uint8_t>& wire = whole->message;

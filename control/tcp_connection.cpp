@@ -1,6 +1,7 @@
 #include "control/tcp_connection.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace shunt::control {
@@ -11,17 +12,19 @@ std::chrono::milliseconds ms(std::uint32_t value) {
   return std::chrono::milliseconds(value);
 }
 
-TcpCounter counter_of(StreamProtocol::Fault fault) {
+std::optional<TcpCounter> counter_of(StreamProtocol::Fault fault) {
   switch (fault) {
     case StreamProtocol::Fault::kBadLength:
       return TcpCounter::closed_bad_length;
     case StreamProtocol::Fault::kFlood:
       return TcpCounter::closed_flood;
     case StreamProtocol::Fault::kBroken:
+      return TcpCounter::closed_error;
+    case StreamProtocol::Fault::kParted:
     case StreamProtocol::Fault::kNone:
       break;
   }
-  return TcpCounter::closed_error;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -47,6 +50,7 @@ void TcpConnection::start() {
 
 void TcpConnection::opened(std::error_code error) {
   if (state_ != State::kHandshake) return;
+  server_->handshake_over(*this);
   if (error) return close(TcpCounter::handshakes_failed);
   if (endpoint_->kind != StreamKind::kTcp) {
     count(TcpCounter::handshakes);
@@ -71,7 +75,8 @@ void TcpConnection::read() {
     self->reading_ = false;
     if (self->state_ == State::kClosed) return;
     if (!error) return self->received(octets);
-    if (error != asio::error::eof) return self->close(TcpCounter::closed_error);
+    if (error != asio::error::eof)
+      return self->close(error == kFlooded ? TcpCounter::closed_flood : TcpCounter::closed_error);
     // A client that shut its side still gets the answers it waits for.
     self->ended_ = true;
     self->finish();
@@ -144,9 +149,8 @@ void TcpConnection::send(const Asked& asked, std::span<const std::uint8_t> messa
     return close(TcpCounter::closed_slow_reader);
   }
   if (asked.options.padding || asked.options.keepalive) {
-    const TcpLimits& limits = server_->limits_;
     std::vector<std::uint8_t> extended(message.begin(), message.end());
-    add_options(extended, asked.options, server_->pressed() ? limits.pressed_idle_ms : limits.idle_ms);
+    add_options(extended, asked.options, server_->shortened(server_->limits_.idle_ms));
     protocol_->answer(asked.tag, extended);
   } else {
     protocol_->answer(asked.tag, message);
@@ -180,10 +184,13 @@ void TcpConnection::write() {
 bool TcpConnection::end_if_faulty() {
   if (protocol_->fault() == StreamProtocol::Fault::kNone) return false;
   if (state_ == State::kClosed) return true;
-  if (queued_.empty() && !writing_) {
-    close(counter_of(protocol_->fault()));
-  } else if (state_ == State::kOpen) {
-    count(counter_of(protocol_->fault()));
+  const bool written = queued_.empty() && !writing_;
+  if (!written && state_ != State::kOpen) return true;
+  const auto reason = counter_of(protocol_->fault());
+  if (reason && state_ == State::kOpen) count(*reason);
+  if (written) {
+    close();
+  } else {
     server_->forget(*this);
     asked_.clear();
     finish();
@@ -200,8 +207,10 @@ void TcpConnection::finish() {
   settle();
 }
 
-/// Closes a connection that takes no more queries and has no more to say.
+/// Closes a connection that takes no more queries and has no more to say. Writing may have found that its
+/// protocol is over.
 void TcpConnection::settle() {
+  if (state_ == State::kOpen && end_if_faulty()) return;
   if (state_ == State::kLingering && ended_) return close();
   if (state_ != State::kFinishing || !asked_.empty() || writing_ || !queued_.empty()) return;
   if (ended_) return close();
@@ -230,10 +239,7 @@ void TcpConnection::close() {
 
 void TcpConnection::check(Clock::time_point now) {
   const TcpLimits& limits = server_->limits_;
-  const bool pressed = server_->pressed();
-  const auto within = [&](std::uint32_t limit) {
-    return ms(pressed ? std::min(limit, limits.pressed_idle_ms) : limit);
-  };
+  const auto within = [&](std::uint32_t limit) { return ms(server_->shortened(limit)); };
   if (state_ == State::kHandshake) {
     if (now - active_ >= within(limits.handshake_ms)) close(TcpCounter::closed_handshake);
     return;

@@ -25,6 +25,7 @@ class StreamProtocol {
     kBadLength,  ///< a length that no query has
     kBroken,     ///< not the protocol
     kFlood,      ///< too much that is no query
+    kParted,     ///< no fault: the client has said goodbye, and has all answers
   };
   struct Query {
     std::span<const std::uint8_t> message;  ///< 12 to kMaxMessage octets; valid until room()
@@ -39,7 +40,7 @@ class StreamProtocol {
   virtual void added(std::size_t octets) = 0;
   /// Takes the next query.
   virtual Next next(Query& query) = 0;
-  /// Set by added() or next(): close the connection, after what output() has.
+  /// Set by added(), next() or output(): close the connection, after what output() has.
   virtual Fault fault() const = 0;
   /// Takes no more queries; what comes from here on is looked at only as far as answers under way need it.
   virtual void finish() = 0;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "control/endpoint.h"
+#include "control/handshake_turns.h"
 #include "control/https_protocol.h"
 #include "control/tcp_connection.h"
 #include "control/tcp_framing.h"
@@ -60,11 +61,17 @@ TcpLimits TcpLimits::from(const conf::Limits& limits) {
   out.queries_per_connection = limits.tcp_queries_per_connection;
   out.idle_ms = limits.tcp_idle_ms;
   out.pressed_idle_ms = std::max(1u, limits.tcp_idle_ms / 10);
+  out.handshakes = std::max(8u, limits.tcp_connections / 4);
   return out;
 }
 
 TcpServer::TcpServer(asio::io_context& io, const TcpLimits& limits, Owner owner)
-    : io_(io), limits_(limits), owner_(std::move(owner)), sweep_timer_(io), drain_timer_(io) {
+    : io_(io),
+      limits_(limits),
+      owner_(std::move(owner)),
+      turns_(std::make_shared<HandshakeTurns>(io, limits.handshake_share)),
+      sweep_timer_(io),
+      drain_timer_(io) {
   schedule_sweep();
 }
 
@@ -175,7 +182,7 @@ void TcpServer::accepted(const std::shared_ptr<Listener>& listener, tcp::socket 
     return refuse(TcpCounter::connections_client_limit);
   }
   socket.set_option(tcp::no_delay(true), error);
-  std::unique_ptr<ByteStream> stream = make_stream(std::move(socket), *listener->endpoint);
+  std::unique_ptr<ByteStream> stream = make_stream(std::move(socket), *listener->endpoint, client.address);
   if (stream == nullptr) {
     ++kind.counters[TcpCounter::accept_failed];
     return;
@@ -186,12 +193,36 @@ void TcpServer::accepted(const std::shared_ptr<Listener>& listener, tcp::socket 
   const auto connection = std::make_shared<TcpConnection>(
       *this, std::move(stream), make_protocol(*listener->endpoint), client, listener->endpoint);
   connections_.insert(connection);
+  if (listener->endpoint->kind != StreamKind::kTcp) {
+    handshaking_.push_back(connection.get());
+    make_room_for_handshake();
+  }
   connection->start();
 }
 
-std::unique_ptr<ByteStream> TcpServer::make_stream(tcp::socket socket, const Endpoint& endpoint) {
+/// Who floods pays: the client that has most, and there the handshake that had most time.
+void TcpServer::make_room_for_handshake() {
+  const std::size_t most = pressed() ? std::max(1u, limits_.handshakes / 2) : limits_.handshakes;
+  while (handshaking_.size() > most) {
+    std::map<IpAddress, std::size_t> counts;
+    std::size_t highest = 0;
+    for (const TcpConnection* connection : handshaking_)
+      highest = std::max(highest, ++counts[connection->client().address]);
+    const auto victim = std::find_if(handshaking_.begin(), handshaking_.end(), [&](const auto* connection) {
+      return counts[connection->client().address] == highest;
+    });
+    (*victim)->close(TcpCounter::handshakes_full);
+  }
+}
+
+void TcpServer::handshake_over(const TcpConnection& connection) {
+  std::erase(handshaking_, &connection);
+}
+
+std::unique_ptr<ByteStream> TcpServer::make_stream(tcp::socket socket, const Endpoint& endpoint,
+                                                   const IpAddress& client) {
   if (endpoint.kind == StreamKind::kTcp) return std::make_unique<PlainStream>(std::move(socket));
-  return TlsStream::make(std::move(socket), *endpoint.tls, endpoint.kind);
+  return TlsStream::make(std::move(socket), *endpoint.tls, endpoint.kind, client, turns_);
 }
 
 std::unique_ptr<StreamProtocol> TcpServer::make_protocol(const Endpoint& endpoint) {
@@ -253,6 +284,7 @@ void TcpServer::forget(const TcpConnection& connection) {
 /// A connection has closed: it may be held by its pending handlers still, but is ours no longer.
 void TcpServer::gone(TcpConnection& connection) {
   forget(connection);
+  handshake_over(connection);
   --of(connection.endpoint().kind).connections;
   const auto client = per_client_.find(connection.client().address);
   if (client != per_client_.end() && --client->second == 0) per_client_.erase(client);
@@ -273,8 +305,16 @@ void TcpServer::schedule_sweep() {
   });
 }
 
+std::uint32_t TcpServer::shortened(std::uint32_t limit) const {
+  const std::uint64_t taken = std::uint64_t{connections_.size()} * 4, most = limits_.connections;
+  if (taken <= most * 2) return limit;
+  if (taken > most * 3) return std::min(limit, limits_.pressed_idle_ms);
+  return limit - static_cast<std::uint32_t>(limit / 2 * (taken - most * 2) / most);
+}
+
 void TcpServer::sweep() {
   const Clock::time_point now = Clock::now();
+  turns_->set_share(std::max(1u, pressed() ? limits_.handshake_share / 2 : limits_.handshake_share));
   expire(now);
   for (const auto& connection : std::vector(connections_.begin(), connections_.end()))
     connection->check(now);

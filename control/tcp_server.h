@@ -33,6 +33,7 @@
 namespace shunt::control {
 
 class ByteStream;
+class HandshakeTurns;
 class StreamProtocol;
 class TcpConnection;
 
@@ -47,11 +48,15 @@ struct TcpLimits {
   std::uint32_t queries_per_connection =
       100;  ///< in flight; further ones stay in the kernel's buffer until one is answered
   std::uint32_t idle_ms = 10000;         ///< without a query, an answer or anything to wait for
-  std::uint32_t pressed_idle_ms = 1000;  ///< the same while more than 3/4 of `connections` are taken
+  std::uint32_t pressed_idle_ms = 1000;  ///< the same under pressure: more than 3/4 of `connections` taken
   std::uint32_t message_ms =
       5000;  ///< from a query's first octet to its last; also pressed_idle_ms under pressure
   std::uint32_t handshake_ms = 3000;  ///< for TLS to be agreed on; also pressed_idle_ms under pressure
-  std::uint32_t write_ms = 5000;      ///< for what was written at once to be taken by the client's kernel
+  /// TLS handshakes under way at a time, half as many under pressure; beyond, the oldest one of the client
+  /// with the most gives way.
+  std::uint32_t handshakes = 250;
+  std::uint32_t handshake_share = 50;  ///< percent of the thread's time for them, half as much under pressure
+  std::uint32_t write_ms = 5000;       ///< for what was written at once to be taken by the client's kernel
   std::uint32_t answer_ms = kMaxWaitMs + 1000;  ///< after that a ticket nobody answered is forgotten
   std::uint32_t linger_ms = 500;           ///< for a client to take the last answer and close, before we do
   std::size_t unsent_octets = 256 * 1024;  ///< answers waiting for a client that doesn't read; beyond: closed
@@ -128,6 +133,7 @@ class TcpServer {
   std::size_t queries_in_flight() const { return tickets_.size(); }  ///< gauge, of all kinds
   std::size_t connections(StreamKind kind) const { return of(kind).connections; }
   std::size_t queries_in_flight(StreamKind kind) const { return of(kind).in_flight; }
+  std::size_t handshakes() const { return handshaking_.size(); }  ///< gauge
 
  private:
   friend class TcpConnection;
@@ -151,7 +157,8 @@ class TcpServer {
     bool closed = false;
   };
 
-  static std::unique_ptr<ByteStream> make_stream(asio::ip::tcp::socket socket, const Endpoint& endpoint);
+  std::unique_ptr<ByteStream> make_stream(asio::ip::tcp::socket socket, const Endpoint& endpoint,
+                                          const IpAddress& client);
   std::unique_ptr<StreamProtocol> make_protocol(const Endpoint& endpoint);
   void accept(const std::shared_ptr<Listener>& listener);
   void accepted(const std::shared_ptr<Listener>& listener, asio::ip::tcp::socket socket);
@@ -161,6 +168,10 @@ class TcpServer {
   void schedule_sweep();
   void finish_stop();
   bool pressed() const { return connections_.size() * 4 > std::size_t{limits_.connections} * 3; }
+  /// A time of `limit` ms, as it is now: whole while half of the connections are free, then less and less,
+  /// and pressed_idle_ms at most under pressure (RFC 7766 section 6.2.3).
+  std::uint32_t shortened(std::uint32_t limit) const;
+  void make_room_for_handshake();
   const Kind& of(StreamKind kind) const { return kinds_[static_cast<std::size_t>(kind)]; }
   Kind& of(StreamKind kind) { return kinds_[static_cast<std::size_t>(kind)]; }
   /// The ticket's connection, and no longer in flight; null where it isn't known.
@@ -169,6 +180,7 @@ class TcpServer {
   TcpCounters& counters_of(StreamKind kind) { return of(kind).counters; }
   void take_query(TcpConnection& connection, std::span<const std::uint8_t> message, std::uint32_t tag);
   void forget(const TcpConnection& connection);
+  void handshake_over(const TcpConnection& connection);
   void gone(TcpConnection& connection);
 
   asio::io_context& io_;
@@ -178,6 +190,8 @@ class TcpServer {
   TcpTicket next_ticket_ = 1;
   std::map<SocketAddress, std::shared_ptr<Listener>> listeners_;
   std::set<std::shared_ptr<TcpConnection>> connections_;
+  std::vector<TcpConnection*> handshaking_;  ///< the oldest first
+  std::shared_ptr<HandshakeTurns> turns_;
   std::map<IpAddress, std::uint32_t> per_client_;
   std::unordered_map<TcpTicket, TcpConnection*> tickets_;
   std::deque<std::pair<Clock::time_point, TcpTicket>>

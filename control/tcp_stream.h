@@ -12,6 +12,9 @@
 
 namespace shunt::control {
 
+/// A client sends and sends, and nothing of it is the stream's.
+inline const std::error_code kFlooded = std::make_error_code(std::errc::value_too_large);
+
 /// One read and one write may be under way at a time. Handlers are called on the thread of the io_context,
 /// never from inside the call that took them; they keep whatever owns the stream alive. After close() those
 /// under way are called with an error.

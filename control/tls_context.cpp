@@ -29,12 +29,8 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* out_length, 
 
 }  // namespace
 
-void TlsContext::Free::operator()(ssl_ctx_st* context) const {
-  SSL_CTX_free(context);
-}
-
-Result<TlsContext::Context> TlsContext::make_context(const conf::Certificate& certificate, StreamKind kind) {
-  Context context(SSL_CTX_new(TLS_server_method()));
+Result<OpenSslContext> TlsContext::make_context(const conf::Certificate& certificate, StreamKind kind) {
+  OpenSslContext context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return Failure("no memory for TLS");
   SSL_CTX* const c = context.get();
   SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
@@ -51,8 +47,8 @@ Result<TlsContext::Context> TlsContext::make_context(const conf::Certificate& ce
                                  static_cast<unsigned>(id.size()));
   const unsigned char* protocol = kind == StreamKind::kHttps ? kHttp2 : kDot;
   SSL_CTX_set_alpn_select_cb(c, select_protocol, const_cast<unsigned char*>(protocol));
-  if (auto used = conf::use_chain(c, certificate.chain); !used) return Failure(used.error());
-  if (auto used = conf::use_key(c, certificate.key); !used) return Failure(used.error());
+  if (auto used = conf::use_chain(c, certificate); !used) return Failure(used.error());
+  if (auto used = conf::use_key(c, certificate); !used) return Failure(used.error());
   return context;
 }
 
@@ -70,7 +66,7 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const conf::Tls& tls)
   return std::shared_ptr<const TlsContext>(made);
 }
 
-ssl_st* TlsContext::new_session(StreamKind kind) const {
+SSL* TlsContext::new_session(StreamKind kind) const {
   ERR_clear_error();
   SSL* const ssl = SSL_new((kind == StreamKind::kHttps ? https_ : tls_).get());
   if (ssl != nullptr) SSL_set_accept_state(ssl);

@@ -6,11 +6,9 @@
 #include <string>
 
 #include "conf/config.h"
+#include "conf/openssl.h"
 #include "control/counters.h"
 #include "dataplane/base/result.h"
-
-struct ssl_st;      // OpenSSL's SSL
-struct ssl_ctx_st;  // OpenSSL's SSL_CTX
 
 namespace shunt::control {
 
@@ -24,7 +22,7 @@ class TlsContext {
 
   /// The server's end of a new connection, the caller's to free; null without memory. A client that offers
   /// application protocols must offer "dot" for kTls, "h2" for kHttps (RFC 7301).
-  ssl_st* new_session(StreamKind kind) const;
+  SSL* new_session(StreamKind kind) const;
 
   const std::string& https_path() const { return https_path_; }
   const conf::Certificate& certificate() const { return *certificate_; }
@@ -32,14 +30,10 @@ class TlsContext {
   bool serves(const conf::Tls& tls) const;
 
  private:
-  struct Free {
-    void operator()(ssl_ctx_st* context) const;
-  };
-  using Context = std::unique_ptr<ssl_ctx_st, Free>;
   TlsContext() = default;
-  static Result<Context> make_context(const conf::Certificate& certificate, StreamKind kind);
+  static Result<OpenSslContext> make_context(const conf::Certificate& certificate, StreamKind kind);
 
-  Context tls_, https_;
+  OpenSslContext tls_, https_;
   std::shared_ptr<const conf::Certificate> certificate_;
   std::string https_path_;
 };

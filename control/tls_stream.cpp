@@ -13,48 +13,12 @@ namespace shunt::control {
 
 namespace {
 
-// OpenSSL's way to the socket. Its own BIO for sockets would raise SIGPIPE, and knows nothing of a socket
-// that was closed under it.
-
-int descriptor(BIO* bio) {
-  return *static_cast<const int*>(BIO_get_data(bio));
-}
-
-int bio_result(BIO* bio, ssize_t n, int retry) {
-  BIO_clear_retry_flags(bio);
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-    BIO_set_flags(bio, retry | BIO_FLAGS_SHOULD_RETRY);
-  return static_cast<int>(n);
-}
-
-int bio_write(BIO* bio, const char* from, int octets) {
-  return bio_result(bio, ::send(descriptor(bio), from, static_cast<std::size_t>(octets), MSG_NOSIGNAL),
-                    BIO_FLAGS_WRITE);
-}
-
-int bio_read(BIO* bio, char* to, int octets) {
-  const ssize_t n = ::recv(descriptor(bio), to, static_cast<std::size_t>(octets), 0);
-  if (n == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-  return bio_result(bio, n, BIO_FLAGS_READ);
-}
-
-long bio_control(BIO* bio, int command, long, void*) {
-  if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
-  return command == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-/// Lives as long as the process.
-const BIO_METHOD* socket_method() {
-  static const BIO_METHOD* const method = [] {
-    BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "shunt socket");
-    if (m == nullptr) return m;
-    BIO_meth_set_write(m, bio_write);
-    BIO_meth_set_read(m, bio_read);
-    BIO_meth_set_ctrl(m, bio_control);
-    return m;
-  }();
-  return method;
-}
+/// Reads of the socket in one call of OpenSSL's: a record takes two. It would go on for as long as a client
+/// sends records that hold nothing for us (key updates, renegotiations), and the thread with it.
+constexpr unsigned kReadsAtOnce = 64;
+/// Reads without an octet for us, before the connection is given up: a handshake needs some twenty, a record
+/// that comes in small segments some more.
+constexpr unsigned kFruitlessReads = 2000;
 
 int int_of(std::size_t octets) {
   return static_cast<int>(std::min<std::size_t>(octets, 1 << 30));
@@ -62,9 +26,56 @@ int int_of(std::size_t octets) {
 
 }  // namespace
 
+/// OpenSSL's own BIO for sockets would raise SIGPIPE, knows nothing of a socket that was closed under it, and
+/// reads without end.
+struct TlsStream::WayOf {
+  static Way& of(BIO* bio) { return *static_cast<Way*>(BIO_get_data(bio)); }
+
+  static int result(BIO* bio, ssize_t n, int retry) {
+    BIO_clear_retry_flags(bio);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+      BIO_set_flags(bio, retry | BIO_FLAGS_SHOULD_RETRY);
+    return static_cast<int>(n);
+  }
+  static int write(BIO* bio, const char* from, int octets) {
+    return result(bio, ::send(of(bio).fd, from, static_cast<std::size_t>(octets), MSG_NOSIGNAL),
+                  BIO_FLAGS_WRITE);
+  }
+  static int read(BIO* bio, char* to, int octets) {
+    Way& way = of(bio);
+    if (way.reads == 0) {
+      errno = EAGAIN;
+      return result(bio, -1, BIO_FLAGS_READ);
+    }
+    --way.reads;
+    const ssize_t n = ::recv(way.fd, to, static_cast<std::size_t>(octets), 0);
+    if (n > 0) ++way.fruitless;
+    if (n == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return result(bio, n, BIO_FLAGS_READ);
+  }
+  static long control(BIO* bio, int command, long, void*) {
+    if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+  }
+
+  /// Lives as long as the process.
+  static const BIO_METHOD* method() {
+    static const BIO_METHOD* const method = [] {
+      BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "shunt socket");
+      if (m == nullptr) return m;
+      BIO_meth_set_write(m, write);
+      BIO_meth_set_read(m, read);
+      BIO_meth_set_ctrl(m, control);
+      return m;
+    }();
+    return method;
+  }
+};
+
 std::unique_ptr<TlsStream> TlsStream::make(asio::ip::tcp::socket socket, const TlsContext& context,
-                                           StreamKind kind) {
-  const BIO_METHOD* const method = socket_method();
+                                           StreamKind kind, const IpAddress& client,
+                                           std::shared_ptr<HandshakeTurns> turns) {
+  const BIO_METHOD* const method = WayOf::method();
   std::error_code error;
   socket.non_blocking(true, error);
   if (method == nullptr || error) return nullptr;
@@ -75,18 +86,23 @@ std::unique_ptr<TlsStream> TlsStream::make(asio::ip::tcp::socket socket, const T
     BIO_free(bio);
     return nullptr;
   }
-  std::unique_ptr<TlsStream> stream(new TlsStream(std::move(socket), ssl));
-  BIO_set_data(bio, &stream->fd_);
+  std::unique_ptr<TlsStream> stream(new TlsStream(std::move(socket), ssl, client, std::move(turns)));
+  BIO_set_data(bio, &stream->way_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl, bio, bio);
   return stream;
 }
 
-TlsStream::TlsStream(asio::ip::tcp::socket socket, ssl_st* ssl)
-    : socket_(std::move(socket)), ssl_(ssl), fd_(socket_.native_handle()) {}
+TlsStream::TlsStream(asio::ip::tcp::socket socket, SSL* ssl, const IpAddress& client,
+                     std::shared_ptr<HandshakeTurns> turns)
+    : socket_(std::move(socket)),
+      ssl_(ssl),
+      way_{.fd = socket_.native_handle()},
+      client_(client),
+      turns_(std::move(turns)) {}
 
 TlsStream::~TlsStream() {
-  fd_ = -1;
+  way_.fd = -1;
   SSL_free(ssl_);
 }
 
@@ -100,7 +116,9 @@ TlsStream::Step TlsStream::step(int result) {
     case SSL_ERROR_NONE:
       return {};
     case SSL_ERROR_WANT_READ:
-      return {Wait::kRead, {}};
+      if (way_.fruitless < kFruitlessReads) return {Wait::kRead, {}};
+      broken_ = true;
+      return {Wait::kNone, kFlooded};
     case SSL_ERROR_WANT_WRITE:
       return {Wait::kWrite, {}};
     case SSL_ERROR_ZERO_RETURN:
@@ -134,13 +152,25 @@ void TlsStream::handshake(std::function<void(std::error_code)> done) {
 
 void TlsStream::handshake_after(Wait wait, std::function<void(std::error_code)> done) {
   wait_for(wait, [this, done = std::move(done)](std::error_code error) mutable {
-    if (!error && fd_ < 0) error = asio::error::operation_aborted;
+    if (!error && way_.fd < 0) error = asio::error::operation_aborted;
     if (error) return done(error);
-    ERR_clear_error();
-    const Step result = step(SSL_do_handshake(ssl_));
-    if (result.error || result.wait == Wait::kNone) return done(result.error);
-    handshake_after(result.wait, std::move(done));
+    if (turns_->may_go()) return handshake_step(std::move(done));
+    turn_ = turns_->wait(client_, [this, done = std::move(done)] {
+      turn_.reset();
+      handshake_step(done);
+    });
   });
+}
+
+void TlsStream::handshake_step(std::function<void(std::error_code)> done) {
+  if (way_.fd < 0) return done(asio::error::operation_aborted);
+  ERR_clear_error();
+  way_.reads = kReadsAtOnce;
+  const auto began = thread_time();
+  const Step result = step(SSL_do_handshake(ssl_));
+  turns_->spent(thread_time() - began);
+  if (result.error || result.wait == Wait::kNone) return done(result.error);
+  handshake_after(result.wait, std::move(done));
 }
 
 void TlsStream::read(std::span<std::uint8_t> room, Handler done) {
@@ -152,11 +182,15 @@ void TlsStream::read(std::span<std::uint8_t> room, Handler done) {
 }
 
 void TlsStream::read_step(std::span<std::uint8_t> room, Handler done) {
-  if (fd_ < 0) return done(asio::error::operation_aborted, 0);
+  if (way_.fd < 0) return done(asio::error::operation_aborted, 0);
   if (broken_) return done(asio::error::broken_pipe, 0);
   ERR_clear_error();
+  way_.reads = kReadsAtOnce;
   const int n = SSL_read(ssl_, room.data(), int_of(room.size()));
-  if (n > 0) return done({}, static_cast<std::size_t>(n));
+  if (n > 0) {
+    way_.fruitless = 0;
+    return done({}, static_cast<std::size_t>(n));
+  }
   const Step result = step(n);
   if (result.error) return done(result.error, 0);
   wait_for(result.wait, [this, room, done = std::move(done)](std::error_code error) mutable {
@@ -173,9 +207,10 @@ void TlsStream::write(std::span<const std::uint8_t> octets, Handler done) {
 
 void TlsStream::write_step(std::span<const std::uint8_t> octets, std::size_t written, Handler done) {
   while (written < octets.size()) {
-    if (fd_ < 0) return done(asio::error::operation_aborted, written);
+    if (way_.fd < 0) return done(asio::error::operation_aborted, written);
     if (broken_) return done(asio::error::broken_pipe, written);
     ERR_clear_error();
+    way_.reads = kReadsAtOnce;
     const int n = SSL_write(ssl_, octets.data() + written, int_of(octets.size() - written));
     if (n > 0) {
       written += static_cast<std::size_t>(n);
@@ -193,7 +228,7 @@ void TlsStream::write_step(std::span<const std::uint8_t> octets, std::size_t wri
 }
 
 bool TlsStream::shut() {
-  if (fd_ < 0) return false;
+  if (way_.fd < 0) return false;
   if (!broken_) {
     ERR_clear_error();
     SSL_shutdown(ssl_);  // tells the client where there is room for it; its answer isn't waited for
@@ -205,9 +240,12 @@ bool TlsStream::shut() {
 }
 
 void TlsStream::close() {
-  fd_ = -1;
+  way_.fd = -1;
   std::error_code ignored;
   socket_.close(ignored);
+  if (!turn_) return;
+  if (auto waiting = turns_->leave(*std::exchange(turn_, std::nullopt)))
+    asio::post(socket_.get_executor(), std::move(waiting));
 }
 
 }  // namespace shunt::control

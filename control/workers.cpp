@@ -61,7 +61,6 @@ std::vector<WorkerPort> Workers::worker_ports(const conf::Config& config, unsign
     port.queue = static_cast<std::uint16_t>(worker);
     port.rules = {ports_[i].mac(), config.ports[i].vlan};
     port.has_mirror = !config.ports[i].mirror.empty();
-    port.mtu = config.ports[i].mtu;
     ports.push_back(port);
   }
   return ports;
@@ -110,7 +109,7 @@ Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKe
 
 Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot,
                              std::vector<net::Adjacency> adjacencies) {
-  published_.view.store(new state::View{std::move(snapshot), std::move(adjacencies), false},
+  published_.view.store(make_view(std::move(snapshot), std::move(adjacencies), false),
                         std::memory_order_release);
   running_ = true;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
@@ -121,10 +120,23 @@ Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot,
   return {};
 }
 
+const state::View* Workers::make_view(std::shared_ptr<const state::Snapshot> snapshot,
+                                      std::vector<net::Adjacency> adjacencies, bool draining) const {
+  const bool counts = counted_ != nullptr && counted_->generation == snapshot->generation;
+  return new state::View{std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr};
+}
+
+FigureCounts Workers::figures(FigureNumber number) const {
+  FigureCounts counts;
+  for (const auto& worker : workers_)
+    counts.add(worker->figures()[number]);
+  return counts;
+}
+
 void Workers::publish(std::shared_ptr<const state::Snapshot> snapshot,
                       std::vector<net::Adjacency> adjacencies, bool draining, std::uint32_t deadline_ms,
                       std::function<void(std::vector<unsigned>)> done) {
-  const auto* fresh = new state::View{std::move(snapshot), std::move(adjacencies), draining};
+  const state::View* fresh = make_view(std::move(snapshot), std::move(adjacencies), draining);
   const state::View* old = published_.view.exchange(fresh, std::memory_order_acq_rel);
   retiring_.push_back({old, rte_rcu_qsbr_start(rcu_), now_us() + 1000ull * deadline_ms, std::move(done)});
 }

@@ -39,6 +39,10 @@ class Workers {
   void publish(std::shared_ptr<const state::Snapshot> snapshot, std::vector<net::Adjacency> adjacencies,
                bool draining, std::uint32_t deadline_ms,
                std::function<void(std::vector<unsigned> stalled)> done);
+  /// Goes with each view that is published from now on and has a snapshot of that generation.
+  void set_counted(std::shared_ptr<const state::CountedRules> counted) { counted_ = std::move(counted); }
+  /// A rule's figures of all workers together.
+  FigureCounts figures(FigureNumber number) const;
   /// Retires what nobody reads any more. Called every few milliseconds.
   void poll();
   /// Ends the loops; the rings can still be emptied afterwards.
@@ -65,6 +69,8 @@ class Workers {
   Result<void> make_workers(const conf::Config& config, const dns::HashKey& key, const MemoryPlan& plan);
   std::vector<WorkerPort> worker_ports(const conf::Config& config, unsigned worker) const;
   std::vector<unsigned> behind(std::uint64_t token) const;
+  const state::View* make_view(std::shared_ptr<const state::Snapshot> snapshot,
+                               std::vector<net::Adjacency> adjacencies, bool draining) const;
 
   std::optional<Eal> eal_;
   rte_mempool* pool_ = nullptr;
@@ -77,6 +83,7 @@ class Workers {
   rte_rcu_qsbr* rcu_ = nullptr;
   state::Published published_;
   std::vector<Retiring> retiring_;
+  std::shared_ptr<const state::CountedRules> counted_;
   bool running_ = false;
 };
 

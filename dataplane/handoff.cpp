@@ -31,9 +31,10 @@ Result<Rings> Rings::create(unsigned worker) {
   r.neighbours = make_ring("neighbours", worker, kNeighbours, kOneToOne);
   r.frames = make_ring("frames", worker, kFrames, kOneToOne);
   r.events = make_ring("events", worker, kEvents, kOneToOne);
+  r.watched = make_ring("watched", worker, kWatched, kOneToOne);
   r.orders = make_ring("orders", worker, kOrders, kOneToOne);
   r.handovers = make_ring("handovers", worker, kHandovers, RING_F_SC_DEQ);
-  for (const rte_ring* ring : {r.neighbours, r.frames, r.events, r.orders, r.handovers}) {
+  for (const rte_ring* ring : {r.neighbours, r.frames, r.events, r.watched, r.orders, r.handovers}) {
     if (ring != nullptr) continue;
     const std::string why = rte_strerror(rte_errno);
     r.destroy();
@@ -43,7 +44,7 @@ Result<Rings> Rings::create(unsigned worker) {
 }
 
 void Rings::destroy() {
-  for (rte_ring** ring : {&neighbours, &frames, &events, &orders, &handovers})
+  for (rte_ring** ring : {&neighbours, &frames, &events, &watched, &orders, &handovers})
     drain(*ring);
 }
 

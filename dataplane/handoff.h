@@ -2,9 +2,13 @@
 // buffers, each with a fixed record in its private area that says what it is. Whoever dequeues a buffer owns
 // it.
 //
-//   worker -> control   frames for the kernel (two rings: neighbours, rest); events: misses, answers to
-//   tickets control -> worker   frames of the kernel, queries over streams, decisions and answers for misses,
-//   asks, cache orders worker -> worker    answers that the port's hash led to the wrong worker
+//   worker -> control: frames for the kernel (two rings: neighbours, rest), events (misses, answers to
+//   tickets), watched queries
+//
+//   control -> worker: frames of the kernel, queries over streams, aliases' targets, decisions and answers
+//   for misses, asks, cache orders
+//
+//   worker -> worker: answers that the port's hash led to the wrong worker
 #pragma once
 
 #include <rte_mbuf.h>
@@ -22,16 +26,20 @@ namespace shunt {
 enum class MessageKind : std::uint8_t {
   // worker -> control
   kFrame,  ///< `port`; data: an Ethernet frame for the mirror
-  kMiss,   ///< `slot`, `serial`, `network`, `upstream` (the default's handle), `stream`; data: a DNS query
-           ///< with our OPT, id 0
-  kReply,  ///< `ticket`; data: a DNS answer, the query's id restored. `truncated_by` tells who could be asked
-           ///< over TCP
+  kMiss,   ///< `slot`, `serial`, `upstream` (the default's handle), `zone` (a zone is to answer: that of
+           ///< `routing`); data: a DNS query with our OPT, id 0
+  kReply,  ///< `ticket`, `routing`; data: a DNS answer, the query's id restored. `truncated_by` tells who
+  ///< could be asked over TCP; `zone`: a zone answered, or (empty, for a kAlias) the routing has gone
+  kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
+             ///< its type, and its name in wire format, lower case
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
-  kQuery,     ///< `ticket`, `client`, `local`, `stream` = true; data: a DNS query, its id included
+  kQuery,     ///< `ticket`, `client`, `local`; data: a DNS query, its id included
+  kAlias,     ///< `ticket`, `network`, `routing`: the target of a zone's alias, for a client of that network;
+              ///< data: a DNS query. A kReply follows, empty where the query was dropped
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
   kAnswer,    ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's
-              ///< network
+              ///< network, or from a zone (`joined` with another's)
   kFail,      ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
   kAsk,    ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply
            ///< follows in any case, empty after a timeout
@@ -42,15 +50,19 @@ enum class MessageKind : std::uint8_t {
 struct Message {
   MessageKind kind;
   std::uint8_t port;  ///< index of the port
-  bool stream;        ///< the client came over TCP
-  bool neighbour;
+  bool zone;
+  bool joined;
   std::uint16_t target;  ///< index into the upstream's targets
   dns::ExtendedError error;
   std::uint32_t slot;
   std::uint32_t serial;  ///< of the slot's use: an answer for an earlier use is recognised and dropped
   std::uint32_t network;
   std::uint32_t upstream;  ///< handle
-  std::uint64_t ticket;    ///< the control plane's own mark for a stream client's query or an ask
+  std::uint32_t routing;   ///< Network::routing: which network's rules, in which generation
+  std::uint32_t rule;      ///< index in the watches of the network's set at position `set`
+  std::uint8_t set;
+  std::uint64_t generation;
+  std::uint64_t ticket;  ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
   /// kQuery: the endpoint's address that was asked. kReply with TC: the outbound address that the target was
@@ -72,10 +84,12 @@ struct Rings {
   static constexpr unsigned kEvents = 8192;
   static constexpr unsigned kOrders = 8192;
   static constexpr unsigned kHandovers = 4096;
+  static constexpr unsigned kWatched = 1024;
 
   rte_ring* neighbours = nullptr;  ///< to control: ARP, ND, routing
   rte_ring* frames = nullptr;      ///< to control: other frames for the kernel
   rte_ring* events = nullptr;      ///< to control: misses and replies
+  rte_ring* watched = nullptr;     ///< to control: what it is to log, and may be dropped
   rte_ring* orders = nullptr;      ///< from control
   rte_ring* handovers = nullptr;   ///< from other workers (many producers)
 

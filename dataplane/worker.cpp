@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dataplane/stages/stages.h"
@@ -40,7 +41,7 @@ void Worker::pass(Stage stage) {
 void Worker::run_queries() {
   const Burst& burst = *burst_;
   if (burst.live == 0) return;
-  context_.stats.burst_queries.add(burst.live);
+  if (burst.live != burst.aliases) context_.stats.burst_queries.add(burst.live - burst.aliases);
   pass<parse>(Stage::parse);
   pass<answer_routed>(Stage::cached);
   if (burst.live == 0) return;
@@ -92,6 +93,7 @@ bool Worker::poll_orders() {
   clock_.lap(Stage::orders, count);
   if (count == 0) return false;
   run_queries();
+  burst_->aliases = 0;
   return true;
 }
 
@@ -102,6 +104,8 @@ void Worker::take_order(rte_mbuf* packet) {
       return transmit(context_, message_of(packet).port, packet, Counter::from_mirror);
     case MessageKind::kQuery:
       return take_stream_query(packet);
+    case MessageKind::kAlias:
+      return take_alias_query(packet);
     case MessageKind::kDecision:
       return take_decision(context_, packet);
     case MessageKind::kAnswer:
@@ -115,30 +119,56 @@ void Worker::take_order(rte_mbuf* packet) {
     case MessageKind::kFrame:
     case MessageKind::kMiss:
     case MessageKind::kReply:
+    case MessageKind::kWatched:
       break;  // never sent this way
   }
   rte_pktmbuf_free(packet);
 }
 
-// A query that came over TCP takes the same way as all others, from the parser on.
-void Worker::take_stream_query(rte_mbuf* packet) {
+// A query that the control plane brings: the burst's next, once it is counted among the living.
+Query& Worker::make_query(rte_mbuf* packet, state::Transport transport) {
   const Message& message = message_of(packet);
-  Burst& burst = *burst_;
-  Query& q = burst.query[burst.queries];
-  ++context_.stats[Counter::queries_stream];
+  Query& q = burst_->query[burst_->queries];
   q.packet = packet;
   q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
   q.length = packet->data_len;
   q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off);
   q.port = 0;
-  q.transport = state::Transport::kStream;
+  q.transport = transport;
   q.ticket = message.ticket;
   q.frame = {};
   q.frame.source = message.client.address;
   q.frame.source_port = message.client.port;
+  return q;
+}
+
+// A query that came over TCP takes the same way as all others, from the parser on.
+void Worker::take_stream_query(rte_mbuf* packet) {
+  Burst& burst = *burst_;
+  Query& q = make_query(packet, state::Transport::kStream);
+  ++context_.stats[Counter::queries_stream];
   // By address, not by index: a reload may have come between, and have given the index to another endpoint.
-  q.endpoint = endpoint_at(*context_.snapshot, message.local);
-  if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, packet, QueryDrop::too_late);
+  q.endpoint = endpoint_at(*context_.snapshot, message_of(packet).local);
+  if (q.endpoint == net::LocalAddress::kNoEndpoint) return drop_query(context_, q, QueryDrop::too_late);
+  burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
+}
+
+// So does the target of a zone's alias, for a client of `network`. Under other rules than the alias was found
+// under, it would be a mix of two generations: it goes back.
+void Worker::take_alias_query(rte_mbuf* packet) {
+  Message& message = message_of(packet);
+  const auto& networks = context_.snapshot->networks;
+  if (message.network >= networks.size() || networks[message.network].routing != message.routing) {
+    message.kind = MessageKind::kReply;
+    message.zone = true;
+    packet->data_len = 0;
+    packet->pkt_len = 0;
+    if (rte_ring_sp_enqueue(context_.rings.events, packet) != 0) rte_pktmbuf_free(packet);
+    return;
+  }
+  Burst& burst = *burst_;
+  make_query(packet, state::Transport::kAlias).network = message.network;
+  ++burst.aliases;
   burst.alive[burst.live++] = static_cast<std::uint8_t>(burst.queries++);
 }
 
@@ -157,8 +187,7 @@ bool Worker::turn(Now now) {
   clock_.begin_turn();
   const std::uint64_t sent = context_.stats[Counter::frames_sent];
   context_.now = now;
-  context_.view = shared_.view.load(std::memory_order_acquire);
-  context_.snapshot = context_.view->snapshot.get();
+  context_.look_at(shared_.view.load(std::memory_order_acquire));
   // Deadlines first: the wheel must stand at the present before anything is hung on it.
   const bool tick = now.us - wheel_turned_us_ >= kWheelUs;
   if (tick) {
@@ -189,6 +218,15 @@ void Worker::publish_stats() {
   published_stats_.publish(stats);
 }
 
+// The whole turn counts as the pause, the work of its burst included.
+void Worker::note_swap(const state::View* before, std::uint64_t ns) {
+  if (before == nullptr) return;
+  Stats& stats = context_.stats;
+  ++stats.swaps;
+  stats.last_swap_ns = ns;
+  stats.longest_swap_ns = std::max(stats.longest_swap_ns, ns);
+}
+
 void Worker::run() {
   const std::uint64_t hz = rte_get_tsc_hz();
   // Microseconds from TSC by multiplication: 2^32 / (hz / 10^6), exact enough for a deadline.
@@ -203,8 +241,11 @@ void Worker::run() {
   std::uint64_t before = began, busy_tsc = 0;
   unsigned turns = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    const state::View* const view = context_.view;
     const bool busy = turn({to_us(before)});
     const std::uint64_t after = rte_rdtsc();
+    if (context_.view != view) [[unlikely]]
+      note_swap(view, (after - before) * 1'000'000'000 / hz);
     ++stats[Counter::loops];
     if (busy) {
       ++stats[Counter::busy_loops];

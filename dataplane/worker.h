@@ -42,6 +42,10 @@ class Worker {
   void publish_stats();
   /// By any thread; kMaxTargets entries.
   const TargetStats* targets() const { return context_.targets.get(); }
+  /// By any thread; kMaxFigures entries.
+  const Figure* figures() const { return context_.figures.get(); }
+  /// To be drained by the control plane.
+  SampleRing& samples() { return *context_.samples; }
   const Rings& rings() const { return context_.rings; }
   unsigned number() const { return context_.worker; }
   Context& context() { return context_; }
@@ -51,8 +55,11 @@ class Worker {
   bool poll_orders();
   bool poll_handovers();
   void take_order(rte_mbuf* packet);
+  Query& make_query(rte_mbuf* packet, state::Transport transport);
   void take_stream_query(rte_mbuf* packet);
+  void take_alias_query(rte_mbuf* packet);
   void flush_cache(rte_mbuf* packet);
+  void note_swap(const state::View* before, std::uint64_t ns);
   /// Takes the burst through a stage, which ends there.
   template <auto kWork>
   void pass(Stage stage);

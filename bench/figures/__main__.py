@@ -19,7 +19,9 @@ import memif  # noqa: E402
 import micro  # noqa: E402
 import peers  # noqa: E402
 import readme  # noqa: E402
+import reloads  # noqa: E402
 import report  # noqa: E402
+import scale  # noqa: E402
 from gateway import RULES, Build, write_rules  # noqa: E402
 from netns import Namespace, remove_leftovers  # noqa: E402
 from processes import ROOT, BenchError, foreign_seconds, foreign_share, machine  # noqa: E402
@@ -28,7 +30,7 @@ from wire import Wire  # noqa: E402
 GENERATOR_CORE = 0
 CASES = {case.key: case for case in memif.CASES}
 GROUPS = {"memif": list(CASES), "peers": list(peers.TITLES)}
-SINGLES = ("workers", "micro")
+SINGLES = ("workers", "micro", "rules", "reload")
 # The whole run ends by then, whatever hangs.
 DEADLINE_SECONDS = 3600
 
@@ -74,7 +76,8 @@ def _list() -> None:
     print("peers: all of")
     for key, title in peers.TITLES.items():
         print(f"  {key:<20}{title}")
-    print("workers: two workers against one\nmicro: the Google Benchmark programs")
+    print("workers: two workers against one\nmicro: the Google Benchmark programs\nrules: rule sets of a thousand to ten million\n"
+          "reload: reloads of a million rules under full load")
 
 
 def tell(line: str) -> None:
@@ -86,7 +89,7 @@ def _measure(options: argparse.Namespace, result: dict) -> None:
     with tempfile.TemporaryDirectory(prefix="shunt-bench-") as name:
         folder = pathlib.Path(name)
         write_rules(folder, RULES)
-        for part in (_memif, _peers, _workers, _suite):
+        for part in (_memif, _peers, _workers, _suite, _rules, _reload):
             before, began = foreign_seconds(), time.monotonic()
             try:
                 part(options, build, folder, result)
@@ -139,6 +142,21 @@ def _suite(options: argparse.Namespace, build: Build, folder: pathlib.Path, resu
         found = micro.suite(build.benchmarks, folder, result["notes"], tell)
         tell("Google Benchmark: again, for the bar")
         result["micro"] = {"headlines": micro.headlines(build.benchmarks, folder, options.rounds), "suite": found}
+
+
+def _rules(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    if "rules" in options.parts:
+        result["rules"] = scale.measure(build, folder, (worker_core(), GENERATOR_CORE), options.quick, tell)
+
+
+def _reload(options: argparse.Namespace, build: Build, folder: pathlib.Path, result: dict) -> None:
+    if "reload" not in options.parts:
+        return
+    mirror = Namespace("reload-mirror")
+    try:
+        result["reload"] = reloads.measure(memif.Rig(build, folder, mirror, GENERATOR_CORE, worker_core()), options.quick, tell)
+    finally:
+        mirror.close()
 
 
 def worker_core() -> int:

@@ -139,7 +139,7 @@ def seconds_run(pid: int) -> dict[int, float]:
 
 def foreign_seconds() -> dict[int, float]:
     """Processor seconds, children that ended included, of each process that isn't this one, its parents or one that it started; the kernel's
-    threads stay out, as they work for all."""
+    threads stay out, as they work for all. The first process takes in every orphan, with all that it ever ran: its children are left out."""
     parents: dict[int, int] = {}
     seconds: dict[int, float] = {}
     for entry in pathlib.Path("/proc").iterdir():
@@ -148,7 +148,7 @@ def foreign_seconds() -> dict[int, float]:
                 fields = (entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
                 pid = int(entry.name)
                 parents[pid] = int(fields[1])
-                seconds[pid] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+                seconds[pid] = sum(map(int, fields[11:13 if pid == 1 else 15])) / os.sysconf("SC_CLK_TCK")
 
     def line(pid: int) -> set[int]:
         found = set()

@@ -22,7 +22,11 @@ def write(result: dict) -> list[str]:
     """README.md, bench/README.md and docs/figures.svg; returns what was written."""
     drawn = ROOT / "docs" / "figures.svg"
     drawn.write_text(chart.svg(chart.groups(result)), encoding="utf-8")
+    written = []
+    if result.get("rules"):
+        (ROOT / "docs" / "rules.svg").write_text(chart.svg(chart.rule_groups(result)), encoding="utf-8")
+        written.append("docs/rules.svg")
     _replace(ROOT / "README.md", "figures", report.readme_block(result))
     _replace(ROOT / "bench" / "README.md", "results", report.results_block(result))
     _replace(ROOT / "bench" / "README.md", "paper", report.paper_block(result))
-    return ["docs/figures.svg", "README.md", "bench/README.md"]
+    return ["docs/figures.svg", *written, "README.md", "bench/README.md"]

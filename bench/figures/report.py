@@ -49,6 +49,34 @@ def workers_table(result: dict) -> Table:
     return ["workers in one process, on synthetic ports", "one", "two", "ratio"], rows
 
 
+def rules_table(result: dict) -> Table:
+    rows = [[f"{r['rules']:,}", f"{r['file_octets'] / 2**20:,.1f} MiB", f"{r['reload_ms']:,.0f} ms", f"{r['slowest_ms']:,.0f} ms",
+             f"{r['unchanged_ms']:,.0f} ms", f"{r['octets_per_rule']:.1f}", f"{r['resident_octets'] / 2**20:,.0f} MiB",
+             f"{r['lookup_ns']:.0f} ns" if r.get("lookup_ns") else ""] for r in result["rules"]["rows"]]
+    return ["rules", "file", "reload, file changed", "slowest", "reload, file unchanged", "octets a rule, name included",
+            "resident", "lookup in a burst"], rows
+
+
+def rules_sentence(result: dict) -> str:
+    f = result["rules"]["flat"]
+    return (f"{f['reloads']:,} reloads of {f['rules']:,} rules, the file changed each time: {f['median_ms']:,.0f} ms each (median), {f['slowest_ms']:,.0f} ms "
+            f"the slowest; resident in the last half: {f['least_octets'] / 2**20:,.0f} to {f['most_octets'] / 2**20:,.0f} MiB")
+
+
+def reload_table(result: dict) -> Table:
+    rows = []
+    for case in result["reload"].values():
+        phases = case["phases"]
+        not_over = case["longest_pause_not_over_us"]
+        rows.append([case["title"], str(case["reloads"]), f"{case['median_ms']:,.0f} ms",
+                     *(f"{_millions(phases[p]['sent_per_second'])}, {phases[p]['lost']} lost" for p in ("before", "during", "after")),
+                     str(sum(case["dropped_by_shunt"].values())), str(phases["after"]["wrong"]), str(case["stale_answers"]),
+                     f"{case['median_pause_us']:.1f} us", f"{case['p90_pause_us']:.1f} us", f"{case['longest_pause_us']:,.1f} us",
+                     str(case["pauses_over"]), f"{not_over:.1f} us" if not_over is not None else "none", str(case["preempted"])])
+    return ["under full load", "reloads", "each", "sent before", "sent during", "sent after", "dropped by shunt", "wrong", "stale", "median pause", "p90",
+            "longest", "over 50 us", "longest of the others", "worker preempted"], rows
+
+
 def bar_table(lines: list[Verdict]) -> Table:
     return ["target", "at least", "measured", ""], [[v.what, v.target, v.measured, v.verdict] for v in lines]
 
@@ -111,6 +139,10 @@ def terminal(result: dict) -> str:
         parts.append(plain(workers_table(result)))
     if result.get("micro"):
         parts.append(plain(micro_table(result)))
+    if result.get("rules"):
+        parts += [plain(rules_table(result)), rules_sentence(result)]
+    if result.get("reload"):
+        parts.append(plain(reload_table(result)))
     if estimates(result):
         parts.append("On paper, 100 GbE:\n" + plain(paper_table(result)))
     parts.append(plain(bar_table(verdicts(result))))
@@ -145,6 +177,11 @@ def results_block(result: dict) -> str:
         parts.append(markdown(workers_table(result)))
     if result.get("micro"):
         parts.append(markdown(micro_table(result)))
+    if result.get("rules"):
+        parts += ["![Reload, memory and lookup from a thousand to ten million rules](../docs/rules.svg)", markdown(rules_table(result)),
+                  rules_sentence(result) + "."]
+    if result.get("reload"):
+        parts.append(markdown(reload_table(result)))
     parts.append(markdown(bar_table(verdicts(result))))
     parts += [f"Note: {note}." for note in result.get("notes", [])]
     return "\n\n".join(parts)

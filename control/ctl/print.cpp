@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +17,9 @@
 namespace shunt::control::ctl {
 
 namespace {
+
+/// Of a dry run; the rest is counted.
+constexpr std::size_t kMostRulesShown = 300;
 
 const Json& child(const Json& object, std::string_view key) {
   static const Json kNull;
@@ -57,6 +63,10 @@ std::string tenths(const Json& value) {
   return value.is_number() ? fmt::format("{:.1f}", value.get<double>()) : "-";
 }
 
+std::string microseconds(const Json& value) {
+  return value.is_number() ? fmt::format("{:.1f} us", value.get<double>()) : "-";
+}
+
 /// Where a worker's cycles go; nothing where the daemon doesn't count them.
 std::string stages_text(const Json& worker) {
   const Json& stages = child(worker, "stages");
@@ -71,10 +81,11 @@ std::string stages_text(const Json& worker) {
   return out + table.text("  ");
 }
 
-/// "onprem.corp forward corp-dns (corp, shunt.toml:31)"
+/// "onprem.corp forward corp-dns id=corp (corp, shunt.toml:31)"
 std::string rule_text(const Json& rule) {
-  const std::string where = cell(rule, "where");
-  return cell(rule, "text") + " (" + cell(rule, "set") + (where == "-" ? "" : ", " + where) + ")";
+  const std::string where = cell(rule, "where"), set = cell(rule, "set"), id = cell(rule, "id");
+  return cell(rule, "text") + (id == "-" ? "" : " id=" + id) + " (" + set +
+         (where == "-" || where == set ? "" : ", " + where) + ")";
 }
 
 }  // namespace
@@ -99,19 +110,25 @@ std::string status_text(const Json& result) {
   const Json& uptime = child(result, "uptime_seconds");
   std::string out = fmt::format("shunt {}, pid {}, up {}\n", cell(result, "version"), cell(result, "pid"),
                                 uptime.is_number() ? duration_text(uptime.get<double>()) : "-");
-  out += fmt::format("generation {} of {}\nlimiting resource: {}\n", cell(result, "generation"),
-                     cell(result, "config"), cell(result, "limiting_resource"));
+  out += fmt::format("generation {} of {}\n", cell(result, "generation"), cell(result, "config"));
+  if (const Json& differs = child(result, "differs_from_file"); differs.is_boolean() && differs.get<bool>()) {
+    out += fmt::format("rolled back to what generation {} was: what runs differs from the file\n",
+                       cell(result, "read_as"));
+  }
+  out += fmt::format("limiting resource: {}\n", cell(result, "limiting_resource"));
   Table ports({"PORT", "DEVICE", "MAC", "LINK", "MIRROR", "ADDRESSES"});
   for (const Json& port : child(result, "ports")) {
     ports.add({cell(port, "name"), cell(port, "device"), cell(port, "mac"), cell(port, "link"),
                cell(port, "mirror"), cell(port, "addresses")});
   }
   if (!ports.empty()) out += "\n" + ports.text();
-  Table workers({">WORKER", ">CORE", ">GENERATION", ">BUSY", ">QUERIES/S", ">PENDING", ">CACHED"});
+  Table workers(
+      {">WORKER", ">CORE", ">GENERATION", ">BUSY", ">QUERIES/S", ">PENDING", ">CACHED", ">SWAP PAUSE"});
   for (const Json& worker : child(result, "workers")) {
     workers.add({cell(worker, "id"), cell(worker, "core"), cell(worker, "generation"),
                  percent(child(worker, "busy_percent")), cell(worker, "queries_per_second"),
-                 cell(worker, "pending"), cell(worker, "cache_entries")});
+                 cell(worker, "pending"), cell(worker, "cache_entries"),
+                 microseconds(child(worker, "swap_pause_us"))});
   }
   if (!workers.empty()) out += "\n" + workers.text();
   Table streams({"TRANSPORT", ">CONNECTIONS", ">IN FLIGHT", ">QUERIES"});
@@ -129,31 +146,67 @@ std::string status_text(const Json& result) {
   return out;
 }
 
+std::string summary_text(const Json& result) {
+  return result.value("summary", std::string("done"));
+}
+
+std::string dry_run_text(const Json& result) {
+  std::string out = summary_text(result) + "\n";
+  const Json& changes = child(result, "changes");
+  for (const Json& table : child(changes, "tables")) {
+    const std::string name = cell(table, "name"), keys = cell(table, "keys");
+    out += cell(table, "change") + " " + cell(table, "kind") + (name == "-" ? "" : " \"" + name + "\"") +
+           (keys == "-" ? "" : ": " + keys) + "\n";
+  }
+  std::size_t shown = 0;
+  for (const Json& rule : child(changes, "rules")) {
+    if (++shown > kMostRulesShown) break;
+    const std::string before = cell(rule, "before"), after = cell(rule, "after");
+    out += fmt::format("{} {}: {}", cell(rule, "change"), cell(rule, "set"), cell(rule, "name"));
+    out += before == "-" ? " " + after : after == "-" ? " " + before : ": " + before + " → " + after;
+    out += "\n";
+  }
+  std::uint64_t all = 0;
+  for (const char* key : {"rules_added", "rules_removed", "rules_changed"})
+    if (const Json& count = child(changes, key); count.is_number_unsigned())
+      all += count.get<std::uint64_t>();
+  if (shown = std::min(shown, kMostRulesShown); all > shown)
+    out += fmt::format("and {} more changes of rules\n", all - shown);
+  return out;
+}
+
 std::string explain_text(const Json& result) {
   std::string out =
       fmt::format("{} {} from {}\n", cell(result, "name"), cell(result, "type"), cell(result, "client"));
   const auto line = [&out](std::string_view label, std::string_view value) {
     out += fmt::format("  {:<10}{}\n", label, value);
   };
+  const auto by = [&result](std::string_view key) {
+    const std::string prefix = cell(result, key);
+    return prefix == "-" ? "" : ", by " + prefix;
+  };
   const Json& allowed = child(result, "allowed");
   line("endpoint", cell(result, "endpoint") +
-                       (allowed.is_boolean() ? (allowed.get<bool>() ? ": allowed" : ": not allowed") : ""));
-  line("network", cell(result, "network"));
+                       (allowed.is_boolean() ? (allowed.get<bool>() ? ": allowed" : ": not allowed") : "") +
+                       by("allowed_by"));
+  line("network", cell(result, "network") + by("network_by"));
   line("outcome", cell(result, "outcome"));
   if (const Json& rule = child(result, "rule"); rule.is_object()) {
     line("rule", rule_text(rule));
   } else {
     line("rule", "none");
   }
+  if (const Json& then = child(result, "then"); then.is_object()) line("then", rule_text(then));
+  if (const Json& watch = child(result, "watch"); watch.is_object()) line("watch", rule_text(watch));
   for (const Json& other : child(result, "others"))
     line("lost", rule_text(other) + ": " + cell(other, "why"));
   if (const Json& upstream = child(result, "upstream"); upstream.is_object()) {
     line("upstream", cell(upstream, "name"));
     for (const Json& target : child(upstream, "targets")) {
       const Json& up = child(target, "up");
-      line("target",
-           fmt::format("{} {}, {}", cell(target, "address"),
-                       up.is_boolean() ? (up.get<bool>() ? "up" : "down") : "-", cell(target, "path")));
+      // A file that nobody runs has no health to tell of.
+      line("target", cell(target, "address") + (up.is_boolean() ? (up.get<bool>() ? " up" : " down") : "") +
+                         ", " + cell(target, "path"));
     }
   }
   if (const Json& cached = child(result, "cached"); !cached.is_null()) {
@@ -186,6 +239,50 @@ std::string cache_text(const Json& result) {
                cell(worker, "misses"), cell(worker, "insertions"), cell(worker, "evictions")});
   }
   return table.text() + fmt::format("hit ratio: {}\n", share(child(result, "hit_ratio")));
+}
+
+std::string rules_text(const Json& result, const std::string& sort, std::size_t count) {
+  static const std::map<std::string, std::string, std::less<>> kKeys{{"queries", "queries"},
+                                                                     {"hits", "cache_hits"},
+                                                                     {"dropped", "dropped"},
+                                                                     {"timeouts", "timeouts"},
+                                                                     {"p99", "p99_ms"}};
+  const auto number = [](const Json& row, std::string_view key) {
+    const Json& value = child(row, key);
+    return value.is_number() ? value.get<double>() : -1.0;
+  };
+  std::vector<const Json*> rows;
+  for (const Json& row : child(result, "rules"))
+    rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [&](const Json* a, const Json* b) {
+    if (const auto key = kKeys.find(sort); key != kKeys.end())
+      return number(*a, key->second) > number(*b, key->second);
+    return cell(*a, "rule") < cell(*b, "rule");
+  });
+  Table table({"RULE", "SET", ">QUERIES", ">HITS", ">NOERROR", ">NXDOMAIN", ">SERVFAIL", ">REFUSED", ">OTHER",
+               ">DROPPED", ">TIMEOUTS", ">P50", ">P99"});
+  const auto ms = [](const Json& value) {
+    return value.is_number() ? fmt::format("{} ms", value.get<double>()) : "-";
+  };
+  for (std::size_t i = 0; i < std::min(count, rows.size()); ++i) {
+    const Json& row = *rows[i];
+    const Json& answers = child(row, "answers");
+    const double queries = number(row, "queries");
+    const std::string hits =
+        queries > 0 ? fmt::format("{:.1f} %", 100 * number(row, "cache_hits") / queries) : "-";
+    table.add({cell(row, "rule"), cell(row, "set"), cell(row, "queries"), hits, cell(answers, "noerror"),
+               cell(answers, "nxdomain"), cell(answers, "servfail"), cell(answers, "refused"),
+               cell(answers, "other"), cell(row, "dropped"), cell(row, "timeouts"), ms(child(row, "p50_ms")),
+               ms(child(row, "p99_ms"))});
+  }
+  std::string out = table.text();
+  if (rows.size() > count) out += fmt::format("and {} more\n", rows.size() - count);
+  const Json& all = child(result, "all");
+  if (all.is_boolean() && !all.get<bool>()) {
+    out += fmt::format("counted: {} of {} rules, those with an id= and the busiest; [metrics] rules = {}\n",
+                       rows.size(), cell(result, "configured"), cell(result, "limit"));
+  }
+  return out;
 }
 
 std::string stats_text(const Json& result) {

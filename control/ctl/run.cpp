@@ -28,6 +28,8 @@ struct Arguments {
   bool json = false;
   bool dry_run = false;
   std::string name, type = "A", client, endpoint, config, file;
+  std::string sort = "queries";
+  std::size_t count = 50;
 };
 
 /// Where one run's output goes.
@@ -57,14 +59,15 @@ int ask(const Arguments& arguments, const Terminal& terminal, const nlohmann::js
 
 /// The same from a configuration file alone: the daemon's own code, without the daemon.
 int explain_file(const Arguments& arguments, const Terminal& terminal) {
-  conf::Loaded loaded = conf::load_file(arguments.config);
+  const dns::HashKey key;
+  Registry registry;
+  conf::Loaded loaded = conf::load_file(arguments.config, load_options(key, registry));
   if (!loaded.config) {
     terminal.err << with_newline(conf::to_text(loaded.errors));
     return kConfigWrong;
   }
-  const dns::HashKey key;
-  Registry registry;
-  const auto generation = make_generation(std::move(*loaded.config), 1, key, registry);
+  const auto generation =
+      make_generation(std::move(*loaded.config), std::move(loaded.rule_sets), 1, key, registry);
   if (!generation) {
     terminal.err << with_newline(generation.error());
     return kConfigWrong;
@@ -92,8 +95,11 @@ int explain(const Arguments& arguments, const Terminal& terminal) {
 int reload(const Arguments& arguments, const Terminal& terminal) {
   nlohmann::json request{{"command", "reload"}};
   if (arguments.dry_run) request["dry_run"] = true;
-  const auto summary = [](const Json& result) { return result.value("summary", std::string("reloaded")); };
-  return ask(arguments, terminal, request, summary, kReloadTimeout);
+  return ask(arguments, terminal, request, arguments.dry_run ? dry_run_text : summary_text, kReloadTimeout);
+}
+
+int rollback(const Arguments& arguments, const Terminal& terminal) {
+  return ask(arguments, terminal, {{"command", "rollback"}}, summary_text, kReloadTimeout);
 }
 
 int cache_flush(const Arguments& arguments, const Terminal& terminal) {
@@ -119,6 +125,11 @@ int health(const Arguments& arguments, const Terminal& terminal) {
     terminal.err << with_newline("not healthy: " + result->value("reason", std::string("no reason given")));
   }
   return healthy ? kDone : kFailed;
+}
+
+int rules(const Arguments& arguments, const Terminal& terminal) {
+  return ask(arguments, terminal, {{"command", "rules"}},
+             [&](const Json& result) { return rules_text(result, arguments.sort, arguments.count); });
 }
 
 nlohmann::json to_json(const std::vector<conf::Diagnostic>& diagnostics) {
@@ -174,8 +185,15 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
   command(app, "status", "version, uptime, generation, ports, workers", plain("status", status_text));
   command(app, "reload", "read the configuration again and swap it in", reload)
       ->add_flag("--dry-run", arguments.dry_run, "check it and say what would change");
+  command(app, "rollback", "bring back the generation before; a second time, the one that was replaced",
+          rollback);
   command(app, "upstreams", "the state of each upstream's targets", plain("upstreams", upstreams_text));
   command(app, "stats", "all counters as a table", plain("stats", stats_text));
+  CLI::App* figures = command(app, "rules", "figures of single rules: the busiest first", rules);
+  figures->add_option("--sort", arguments.sort, "what comes first")
+      ->check(CLI::IsMember({"queries", "hits", "dropped", "timeouts", "p99", "name"}))
+      ->capture_default_str();
+  figures->add_option("--count", arguments.count, "how many are shown")->capture_default_str();
   command(app, "metrics", "all counters as Prometheus text",
           plain("metrics", [](const Json& result) { return result.value("text", std::string()); }));
   command(app, "health", "exit code 0 while the gateway can answer, 1 with the reason when it can't", health);

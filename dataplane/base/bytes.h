@@ -1,4 +1,5 @@
-// Big-endian loads and stores at any alignment.
+// Loads and stores at any alignment: what the network says is big-endian; little-endian is the machine, for
+// whom octets are only moved, compared or summed.
 #pragma once
 
 #include <bit>
@@ -28,6 +29,12 @@ inline void store_be32(std::uint8_t* p, std::uint32_t v) {
 inline void store_be64(std::uint8_t* p, std::uint64_t v) {
   v = __builtin_bswap64(v);
   std::memcpy(p, &v, sizeof v);
+}
+inline std::uint32_t load_le32(const std::uint8_t* p) {
+  static_assert(std::endian::native == std::endian::little);
+  std::uint32_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
 }
 inline std::uint64_t load_le64(const std::uint8_t* p) {
   static_assert(std::endian::native == std::endian::little);

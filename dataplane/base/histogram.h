@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -18,16 +19,46 @@ struct Histogram {
   std::array<std::uint64_t, kUpperBounds.size() + 1> buckets{};  ///< each alone; last: above all bounds
   std::uint64_t sum = 0;
 
+  static constexpr unsigned kWidths = std::numeric_limits<std::uint32_t>::digits + 1;
+  /// By bit width: how many bounds are below all values of that width.
+  static constexpr auto kFirst = [] {
+    std::array<std::uint8_t, kWidths> first{};
+    for (unsigned width = 1; width < kWidths; ++width) {
+      for (const std::uint32_t bound : kUpperBounds)
+        first[width] = static_cast<std::uint8_t>(first[width] + (bound >> (width - 1) == 0 ? 1 : 0));
+    }
+    return first;
+  }();
+  /// Bounds that values of one width may lie between, at most.
+  static constexpr std::uint32_t kMostInOne = [] {
+    std::uint32_t most = 0;
+    for (unsigned width = 0; width < kWidths; ++width) {
+      const std::size_t end = width + 1 < kWidths ? kFirst[width + 1] : kUpperBounds.size();
+      most = std::max(most, static_cast<std::uint32_t>(end - kFirst[width]));
+    }
+    return most;
+  }();
+  /// The bounds, and behind them some that nothing is above.
+  static constexpr auto kPadded = [] {
+    std::array<std::uint32_t, kUpperBounds.size() + kMostInOne> padded{};
+    padded.fill(std::numeric_limits<std::uint32_t>::max());
+    std::copy(kUpperBounds.begin(), kUpperBounds.end(), padded.begin());
+    return padded;
+  }();
+
   static constexpr std::size_t bucket_of(std::uint64_t value) {
     const auto v =
         static_cast<std::uint32_t>(std::min<std::uint64_t>(value, std::numeric_limits<std::uint32_t>::max()));
-    std::uint32_t bucket = 0;
-    for (const std::uint32_t bound : kUpperBounds)
-      bucket += v > bound ? 1 : 0;  // without a branch, several at once: no latency is like the one before
+    // Among the few bounds of its power of two, without a branch: no latency is like the one before.
+    const std::uint32_t first = kFirst[static_cast<unsigned>(std::bit_width(v))];
+    std::uint32_t bucket = first;
+    for (std::uint32_t i = 0; i < kMostInOne; ++i)
+      bucket += v > kPadded[first + i] ? 1u : 0u;
     return bucket;
   }
-  void add(std::uint64_t value) {
-    ++buckets[bucket_of(value)];
+  void add(std::uint64_t value) { add(value, bucket_of(value)); }
+  void add(std::uint64_t value, std::size_t bucket) {
+    ++buckets[bucket];
     sum += value;
   }
   std::uint64_t count() const {

@@ -16,10 +16,15 @@ inline constexpr unsigned kMaxPorts = 16;
 
 inline constexpr unsigned kMaxRuleSetsPerNetwork = 8;
 inline constexpr unsigned kMaxNetworks = 65535;
+inline constexpr unsigned kMaxZones = 65535;
 inline constexpr unsigned kMaxEndpoints = 4096;
 inline constexpr unsigned kMaxUpstreams = 65535;
 inline constexpr unsigned kMaxTargetsPerUpstream = 16;
 inline constexpr unsigned kMaxOutboundAddresses = 16;
+/// Figure numbers of rules, 0 among them, which is none's: what fits 12 bits of a cached answer. At most
+/// kMaxCountedRules are in use at once, so that some are free while others rest.
+inline constexpr unsigned kMaxFigures = 4096;
+inline constexpr unsigned kMaxCountedRules = 4000;
 /// Entries of the shared health array; a target keeps its entry for as long as any generation names it.
 inline constexpr unsigned kMaxTargets = 4096;
 

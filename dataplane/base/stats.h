@@ -93,15 +93,21 @@ struct alignas(kCacheLine) Stats {
   std::uint64_t cache_entries = 0;             ///< gauge
   std::uint64_t cache_octets = 0;              ///< gauge: memory that live entries take
   std::uint64_t generation = 0;                ///< of the snapshot in use
+  std::uint64_t swaps = 0;                     ///< views that were taken after the first
+  std::uint64_t last_swap_ns = 0;              ///< gauge: how long the turn took that took the last one
+  std::uint64_t longest_swap_ns = 0;           ///< gauge: of all of them
 
   std::uint64_t& operator[](Counter c) { return counters[c]; }
   std::uint64_t operator[](Counter c) const { return counters[c]; }
 
   /// A query took a pending slot, and `us` later its answer is made, which is counted under `answered`.
-  void note_wait(Counter answered, std::uint64_t us) {
-    // An error within the burst that brought the query was no wait.
-    if (us == 0 && answered == Counter::answered_error) return;
-    waited[static_cast<std::size_t>(waited_of(answered))].add(us);
+  void note_wait(Counter answered, std::uint64_t us) { note_wait(answered, us, Durations::bucket_of(us)); }
+  void note_wait(Counter answered, std::uint64_t us, std::size_t bucket) {
+    if (is_wait(answered, us)) waited[static_cast<std::size_t>(waited_of(answered))].add(us, bucket);
+  }
+  /// An error within the burst that brought the query was none.
+  static bool is_wait(Counter answered, std::uint64_t us) {
+    return us != 0 || answered != Counter::answered_error;
   }
   /// Queries that were answered, by whatever it was.
   std::uint64_t answered() const {

@@ -66,10 +66,12 @@ std::size_t read_name(std::span<const std::uint8_t> in, Name& out) {
   for (;;) {
     if (at >= limit) return 0;
     out.offset[labels] = static_cast<std::uint8_t>(at);
-    const std::uint8_t octets = wire[at];
-    if (octets == 0) break;
-    if (octets > kMaxLabel) return 0;
-    at += octets + 1u;
+    const unsigned octets = wire[at];
+    if (octets - 1 >= kMaxLabel) [[unlikely]] {
+      if (octets != 0) return 0;
+      break;
+    }
+    at += octets + 1;
     ++labels;
   }
   const std::size_t length = at + 1;

@@ -3,13 +3,10 @@
 namespace shunt::dns {
 namespace {
 
-/// QDCOUNT, ANCOUNT, NSCOUNT and ARCOUNT as they stand in the header, in one word.
-constexpr std::uint64_t kOneQuestion = std::uint64_t{1} << 48;
-constexpr std::uint64_t kQuestionAndOpt = kOneQuestion | 1;
-
-std::uint64_t load_counts(const std::uint8_t* wire) {
-  return std::uint64_t{load_be32(wire + kQdcountOffset)} << 32 | load_be32(wire + kNscountOffset);
-}
+/// QDCOUNT, ANCOUNT, NSCOUNT and ARCOUNT as they stand in the header, loaded as one word.
+constexpr std::uint64_t kQuestions = 0xffff;
+constexpr std::uint64_t kOneQuestion = std::uint64_t{1} << 8;
+constexpr std::uint64_t kQuestionAndOpt = std::uint64_t{1} << 56 | kOneQuestion;
 
 void clear_question(Question& out) {
   out.type = out.klass = 0;
@@ -24,6 +21,8 @@ void clear_question(Question& out) {
 QueryVerdict judge(const Question& q) {
   if (q.klass != kClassIn) [[unlikely]]
     return QueryVerdict::kRefused;
+  if (q.type < static_cast<std::uint16_t>(Type::kTkey)) [[likely]]
+    return QueryVerdict::kGood;  // asked first: below are the types that clients want
   switch (static_cast<Type>(q.type)) {
     case Type::kTkey:
     case Type::kTsig:
@@ -50,8 +49,9 @@ QueryVerdict parse_query(std::span<const std::uint8_t> message, Question& out) {
   }
   out.id = load_be16(wire + kIdOffset);
   out.flags = load_be16(wire + kFlagsOffset);
-  const std::uint64_t counts = load_counts(wire);
-  if ((out.flags & (kQr | kOpcodeMask)) != 0 || counts >> 48 != 1 || message.size() > kMaxWire) [[unlikely]] {
+  const std::uint64_t counts = load_le64(wire + kQdcountOffset);
+  const bool query = (out.flags & (kQr | kOpcodeMask)) == 0;
+  if (!query || (counts & kQuestions) != kOneQuestion || message.size() > kMaxWire) [[unlikely]] {
     clear_question(out);
     if ((out.flags & kQr) != 0) return QueryVerdict::kResponse;
     return (out.flags & kOpcodeMask) != 0 ? QueryVerdict::kNotImp : QueryVerdict::kFormErr;

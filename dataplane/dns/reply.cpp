@@ -43,9 +43,18 @@ bool read_opt_record(Walk& w, Section section) {
   return true;
 }
 
+/// As skip_name(), which most owners don't need: the question's name, and the root.
+inline std::size_t skip_owner(std::span<const std::uint8_t> message, std::size_t at) {
+  if (message.size() - at < 2) [[unlikely]]
+    return skip_name(message, at);
+  if (message[at] == 0) return at + 1;
+  constexpr std::uint16_t kQuestion = 0xc000 | kHeaderSize;
+  return load_be16(&message[at]) == kQuestion ? at + 2 : skip_name(message, at);
+}
+
 bool read_record(Walk& w, Section section) {
   Reply& out = w.out;
-  const std::size_t fixed = skip_name(w.message, w.at);
+  const std::size_t fixed = skip_owner(w.message, w.at);
   if (fixed == 0 || w.message.size() - fixed < kRecordFixed) return false;
   const std::uint8_t* p = w.message.data() + fixed;
   const std::uint16_t type = load_be16(p);
@@ -89,23 +98,19 @@ void clear(Reply& out) {
   out.has_soa = out.has_answer_of_type = false;
 }
 
-}  // namespace
-
-ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name& name) {
-  clear(out);
+ReplyVerdict read_header(std::span<const std::uint8_t> message, Reply& out) {
   if (message.size() < kHeaderSize) return ReplyVerdict::kShort;
-  const std::uint8_t* wire = message.data();
-  out.header = load_header(wire);
+  out.header = load_header(message.data());
   if ((out.header.flags & kQr) == 0) return ReplyVerdict::kNotResponse;
-  if ((out.header.flags & kOpcodeMask) != 0 || out.header.qdcount != 1 || message.size() > kMaxWire) {
-    return ReplyVerdict::kMalformed;
-  }
+  const bool malformed =
+      (out.header.flags & kOpcodeMask) != 0 || out.header.qdcount != 1 || message.size() > kMaxWire;
+  return malformed ? ReplyVerdict::kMalformed : ReplyVerdict::kGood;
+}
 
-  const std::size_t length = read_name(message.subspan(kHeaderSize), name);
-  const std::size_t end = kHeaderSize + length + 4;
-  if (length == 0 || end > message.size()) return ReplyVerdict::kMalformed;
-  out.type = load_be16(wire + end - 4);
-  out.klass = load_be16(wire + end - 2);
+/// What follows the question's name, which ends with the question at `end`, within the message.
+ReplyVerdict read_records(std::span<const std::uint8_t> message, std::size_t end, Reply& out) {
+  out.type = load_be16(message.data() + end - 4);
+  out.klass = load_be16(message.data() + end - 2);
   out.question_end = out.body_end = static_cast<std::uint16_t>(end);
   if (out.truncated()) return ReplyVerdict::kGood;
 
@@ -123,6 +128,23 @@ ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name
   return ReplyVerdict::kGood;
 }
 
+}  // namespace
+
+ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name& name) {
+  clear(out);
+  if (const ReplyVerdict verdict = read_header(message, out); verdict != ReplyVerdict::kGood) return verdict;
+  const std::size_t length = read_name(message.subspan(kHeaderSize), name);
+  const std::size_t end = kHeaderSize + length + 4;
+  if (length == 0 || end > message.size()) return ReplyVerdict::kMalformed;
+  return read_records(message, end, out);
+}
+
+ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t question_end, Reply& out) {
+  clear(out);
+  const ReplyVerdict verdict = read_header(message, out);
+  return verdict == ReplyVerdict::kGood ? read_records(message, question_end, out) : verdict;
+}
+
 std::uint32_t cacheable_seconds(const Reply& reply, std::uint32_t failure_ttl) {
   if (reply.truncated() || reply.ttl_count > kMaxTtls) return 0;
   const std::uint32_t negative = reply.has_soa ? std::min(reply.negative_ttl, reply.min_ttl) : 0;
@@ -136,11 +158,6 @@ std::uint32_t cacheable_seconds(const Reply& reply, std::uint32_t failure_ttl) {
     default:
       return 0;
   }
-}
-
-std::size_t client_limit(const Edns& edns) {
-  if (!edns.present) return kPlainSize;
-  return std::clamp(edns.udp_size, kPlainSize, kEdnsSize);
 }
 
 namespace {

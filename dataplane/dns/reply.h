@@ -1,11 +1,13 @@
 // Reading an upstream's answer, and making answers of our own.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "dataplane/base/limits.h"
 #include "dataplane/dns/edns.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/dns/query.h"
@@ -58,6 +60,9 @@ struct Reply {
 /// is, where there is one. An answer with TC set may break off anywhere behind its question: its records are
 /// not read then (header counts and records are void; body_end = question_end).
 ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name& name);
+/// The same for an answer whose question's octets the caller has found to be those of a question that it
+/// asked, in whatever case: a name, type and class that end at `question_end`, within `message`.
+ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t question_end, Reply& out);
 
 /// How long an answer may be cached (RFC 2308, RFC 2181), before the upstream's own bounds: 0 for never.
 /// Never longer than its smallest TTL. `failure_ttl` is for SERVFAIL (RFC 9520). Truncated answers, answers
@@ -90,7 +95,9 @@ std::size_t make_reply(std::uint8_t* wire, std::size_t room, const Question& q, 
 
 /// The client's limit for an answer over UDP: 512 without EDNS, else what it advertised, within
 /// [512, kEdnsSize].
-std::size_t client_limit(const Edns& edns);
+inline std::size_t client_limit(const Edns& edns) {
+  return edns.present ? std::clamp(edns.udp_size, kPlainSize, kEdnsSize) : kPlainSize;
+}
 
 /// An SOA record for a synthesized negative answer, owner at `owner_offset` of the message (a pointer); TTL
 /// and MINIMUM are kBlockedTtl. `to` has kSyntheticSoaSize octets.

@@ -72,7 +72,6 @@ inline FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum add
   if (view.source_port == 0 || view.destination_port == 0) return drop(FrameDrop::udp_port_zero);
   view.payload_offset = static_cast<std::uint16_t>(l4 + kUdpSize - frame.data());
   view.payload_length = static_cast<std::uint16_t>(datagram - kUdpSize);
-  view.addresses_sum = addresses;
   std::memcpy(&view.udp_checksum, l4 + 6, 2);
   if (view.udp_checksum == 0) return view.v4 ? FrameKind::kUdp : drop(FrameDrop::udp_checksum);
   if (!known.l4_good) {

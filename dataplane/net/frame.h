@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -44,7 +45,6 @@ struct FrameView {
   std::uint16_t udp_checksum = 0;
   bool v4 = false;
   bool broadcast = false;  ///< to a group MAC address
-  Sum addresses_sum = 0;   ///< UDP: of source and destination
 };
 
 /// True where two views of UDP frames say the same: for tests.
@@ -53,7 +53,7 @@ inline bool equal(const FrameView& a, const FrameView& b) {
          a.destination_port == b.destination_port && a.l2_length == b.l2_length &&
          a.l3_length == b.l3_length && a.payload_offset == b.payload_offset &&
          a.payload_length == b.payload_length && a.udp_checksum == b.udp_checksum && a.v4 == b.v4 &&
-         a.broadcast == b.broadcast && a.addresses_sum == b.addresses_sum;
+         a.broadcast == b.broadcast;
 }
 
 /// What the port has verified already.
@@ -93,44 +93,50 @@ FrameKind parse_frame(std::span<const std::uint8_t> frame, const FrameRules& rul
                       FrameView& view, FrameDrop& reason);
 
 /// What nearly every frame is: a plain UDP datagram over IPv4, untagged, to our MAC, sound in all that
-/// parse_frame() checks. True where `frame` is one; `view` is then as parse_frame() makes it. False says
-/// nothing: parse_frame() tells what the frame is, or why it is dropped. Straight through, with few branches
-/// and wide loads, because every query pays for it. A group's destination address is for the caller to find
-/// out: it is none of ours.
+/// parse_frame() checks, and that fills its IP packet. True where `frame` is one; `view` is then as
+/// parse_frame() makes it. False says nothing: parse_frame() tells what the frame is, or why it is dropped.
+/// Straight through, with few branches and wide loads, because every query pays for it. A group's destination
+/// address is for the caller to find out: it is none of ours.
 inline bool parse_plain_frame(std::span<const std::uint8_t> frame, const FrameRules& rules,
                               ChecksumsKnown known, FrameView& view) {
   constexpr std::size_t kIp = kEthernetSize, kUdp = kIp + kIpv4Size, kPayload = kUdp + kUdpSize;
-  constexpr std::uint64_t kFragment = 0xff3f;  // "more fragments" and the offset, as loaded
+  // As loaded: our MAC, and the bit of the source's that a group has; EtherType, version and header length;
+  // "more fragments", the fragment's offset and the protocol.
+  constexpr std::uint64_t kToMask = 0x0001'ffff'ffff'ffff;
+  constexpr std::uint32_t kTypeMask = 0x00ffffff, kType = 0x45 << 16 | __builtin_bswap16(kEtherIpv4);
+  constexpr std::uint32_t kWholeMask = 0xff00ff3f, kWhole = std::uint32_t{kProtocolUdp} << 24;
   if (frame.size() < kPayload || rules.vlan != 0) return false;
   const std::uint8_t* const f = frame.data();
   const std::uint8_t* const ip = f + kIp;
   const std::uint64_t own = load_mac(rules.mac.octets.data());
-  const std::uint64_t source = load_le64(f + 6);  // the type above it
-  const std::uint64_t head = load_le64(ip), addresses = load_le64(ip + 12), udp = load_le64(f + kUdp);
-  std::uint32_t middle;  // time to live, protocol, checksum
-  std::memcpy(&middle, ip + 8, sizeof middle);
-  const bool ours = ((load_le64(f) ^ own) << 16) == 0 && ((source ^ own) << 16) != 0 && (source & 1) == 0;
-  const bool plain = source >> 48 == __builtin_bswap16(kEtherIpv4) && (head & 0xff) == 0x45 &&
-                     (head >> 48 & kFragment) == 0 && (middle >> 8 & 0xff) == kProtocolUdp;
-  if (!ours || !plain) return false;
-  const std::size_t total = __builtin_bswap16(static_cast<std::uint16_t>(head >> 16));
+  const std::uint64_t differs = ((load_le64(f) ^ own) & kToMask) |
+                                ((load_le32(f + kIp - 2) & kTypeMask) ^ kType) |
+                                ((load_le32(ip + 6) & kWholeMask) ^ kWhole);
+  if (differs != 0 || ((load_le64(f + 6) ^ own) << 16) == 0) return false;
+
+  const std::uint64_t udp = load_le64(f + kUdp);
+  const std::size_t total = load_be16(ip + 2);
   const std::size_t datagram = __builtin_bswap16(static_cast<std::uint16_t>(udp >> 32));
   const auto ports = static_cast<std::uint32_t>(udp);
-  if (total > frame.size() - kIp || total < kIpv4Size + kUdpSize || datagram > total - kIpv4Size ||
-      datagram < kUdpSize || (ports & 0xffff) == 0 || ports >> 16 == 0 || kUnusualSource[ip[12]]) {
+  if (datagram < kUdpSize || datagram > frame.size() - kUdp || total != datagram + kIpv4Size ||
+      (ports & 0xffff) == 0 || ports >> 16 == 0 || kUnusualSource[ip[12]]) {
     return false;
   }
-  const Sum sum = narrow(addresses);
-  if (!known.ip_good && fold(sum + narrow(head) + middle) != 0xffff) return false;
+  const std::uint64_t addresses = load_le64(ip + 12);
+  if (!known.ip_good) {
+    const std::uint64_t sum = add_around(add_around(addresses, load_le64(ip)), load_le32(ip + 8));
+    if (fold(narrow(sum)) != 0xffff) return false;
+  }
   const auto checksum = static_cast<std::uint16_t>(udp >> 48);
   if (checksum != 0 && !known.l4_good) {
-    const Sum pseudo = sum + word(kProtocolUdp) + word(static_cast<std::uint16_t>(datagram));
-    if (fold(add_octets(pseudo, f + kUdp, datagram)) != 0xffff) return false;
+    const Sum rest = word(kProtocolUdp) + (udp >> 32 & 0xffff);
+    if (fold(narrow(add_around(addresses, f + kUdp, datagram)) + rest) != 0xffff) return false;
   }
+  const std::uint32_t to_from = std::rotl(__builtin_bswap32(ports), 16);
   view.source = IpAddress::v4(ip + 12);
   view.destination = IpAddress::v4(ip + 16);
-  view.source_port = __builtin_bswap16(static_cast<std::uint16_t>(ports));
-  view.destination_port = __builtin_bswap16(static_cast<std::uint16_t>(ports >> 16));
+  view.source_port = static_cast<std::uint16_t>(to_from);
+  view.destination_port = static_cast<std::uint16_t>(to_from >> 16);
   view.l2_length = kEthernetSize;
   view.l3_length = kIpv4Size;
   view.payload_offset = kPayload;
@@ -138,7 +144,6 @@ inline bool parse_plain_frame(std::span<const std::uint8_t> frame, const FrameRu
   view.udp_checksum = checksum;
   view.v4 = true;
   view.broadcast = false;
-  view.addresses_sum = sum;
   return true;
 }
 

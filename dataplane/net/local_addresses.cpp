@@ -12,6 +12,7 @@ LocalAddresses::LocalAddresses(std::span<const LocalAddress> addresses) {
   mask_ = static_cast<std::uint32_t>(slots - 1);
   entries_.reserve(addresses.size());
   for (const LocalAddress& added : addresses) {
+    ends_[added.address.octets.back()] = true;
     std::uint32_t slot = hash(added.address) & mask_;
     while (slots_[slot] != kEmpty && entries_[slots_[slot]].address != added.address)
       slot = (slot + 1) & mask_;

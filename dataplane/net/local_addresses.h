@@ -1,6 +1,7 @@
 // A port's own addresses, and what each is for: consulted once per frame.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,8 +28,8 @@ class LocalAddresses {
 
   /// Null where `address` isn't ours.
   const LocalAddress* find(const IpAddress& address) const {
-    if (slots_.empty()) [[unlikely]]
-      return nullptr;
+    // Hardly any sender's address ends as one of ours.
+    if (!ends_[address.octets.back()]) return nullptr;
     for (std::uint32_t slot = hash(address) & mask_;; slot = (slot + 1) & mask_) {
       const std::uint16_t index = slots_[slot];
       if (index == kEmpty) return nullptr;
@@ -45,6 +46,7 @@ class LocalAddresses {
     const std::uint64_t folded = load_le64(address.octets.data()) ^ load_le64(&address.octets[8]);
     return static_cast<std::uint32_t>((__builtin_bswap64(folded) * 0x9e3779b97f4a7c15) >> 32);
   }
+  std::array<bool, 256> ends_{};  ///< last octets of the entries
   std::vector<LocalAddress> entries_;
   std::vector<std::uint16_t> slots_;  ///< index into entries_, or kEmpty; one at least of each table is
   std::uint32_t mask_ = 0;

@@ -32,12 +32,12 @@ Intervals<Key>::Intervals(std::vector<Key> starts) : starts_(std::move(starts)) 
     return;
   }
   lowest_ = starts_[1];
-  const Key span = starts_.back() - lowest_;
+  span_ = starts_.back() - lowest_;
   // About one cell for each start; the last cell holds the last start.
-  const auto bits = static_cast<unsigned>(std::bit_width(span));
+  const auto bits = static_cast<unsigned>(std::bit_width(span_));
   const auto cell_bits = static_cast<unsigned>(std::bit_width(starts_.size() - 1));
   shift_ = bits > cell_bits ? bits - cell_bits : 0;
-  const auto cells = static_cast<std::size_t>(span >> shift_) + 1;
+  const auto cells = static_cast<std::size_t>(span_ >> shift_) + 1;
   first_.reserve(cells + 1);
   std::size_t at = 1;
   for (std::size_t i = 0; i < cells; ++i) {

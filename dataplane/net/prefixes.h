@@ -33,12 +33,12 @@ class Intervals {
 
   /// The index of the interval that holds `key`.
   std::size_t find(Key key) const {
-    if (key < lowest_) return 0;
-    const Key i = static_cast<Key>(key - lowest_) >> shift_;
-    if (i >= first_.size() - 1) return starts_.size() - 1;
+    const Key above = static_cast<Key>(key - lowest_);
+    if (above > span_) return key < lowest_ ? 0 : starts_.size() - 1;
     // The last start that is not above the key, between those of the table's cell.
-    std::size_t at = first_[static_cast<std::size_t>(i)];
-    std::size_t count = first_[static_cast<std::size_t>(i) + 1] - at;
+    const std::uint32_t* const cell = &first_[static_cast<std::size_t>(above >> shift_)];
+    std::size_t at = cell[0];
+    std::size_t count = cell[1] - at;
     while (count > 0) {
       const std::size_t half = (count + 1) / 2;
       at += starts_[at + half] <= key ? half : 0;
@@ -54,6 +54,7 @@ class Intervals {
   /// first_[i]: the interval that holds lowest_ + (i << shift_).
   std::vector<std::uint32_t> first_;
   Key lowest_ = 0;  ///< where the first interval ends
+  Key span_ = 0;    ///< from there to the last start
   unsigned shift_ = 0;
 };
 

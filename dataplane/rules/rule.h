@@ -14,6 +14,8 @@ enum class Action : std::uint8_t {
   kBlockRefused,
   kBlockDrop,
   kAnswer,  ///< records `argument` of the rule set
+  kZone,    ///< implicit, at a zone's apex: answered from that zone
+  kWatch,   ///< counted and logged; only in a RuleSet of its own (Association::add())
 };
 
 /// What a rule's name covers. The values order rules of one name: the higher wins.
@@ -44,6 +46,7 @@ struct Match {
   Cover cover = Cover::kSuffix;
   std::uint8_t set = 0;  ///< position among the network's sets
 
+  friend bool operator==(const Match&, const Match&) = default;
   bool found() const { return rule != kNoRule; }
   /// Longest name first, then `=`, `*.`, suffix. Found matches are above kNone's 0.
   std::uint32_t precedence() const {

@@ -20,24 +20,6 @@ void settle(const Match& match, std::uint8_t position, Match& best) {
 
 }  // namespace
 
-bool RuleSet::equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length) {
-  const auto differ16 = [](const std::uint8_t* p, const std::uint8_t* q) {
-    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
-    return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffffu;
-  };
-  // Names of up to 32 octets are compared without asking how long they are: a branch would be mispredicted.
-  for (;;) {
-    const std::uint32_t differ = differ16(a, b) | differ16(a + 16, b + 16) << 16;
-    if (length <= 32) [[likely]]
-      return differ << (32 - length) == 0;
-    if (differ != 0) return false;
-    a += 32;
-    b += 32;
-    length -= 32;
-  }
-}
-
 RuleSet::Node RuleSet::probe(std::size_t bucket, std::uint32_t tag) const {
   const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
   const __m128i continued = _mm_setr_epi32(0, 0, 0, static_cast<int>(kContinued));

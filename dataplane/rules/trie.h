@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "dataplane/base/limits.h"
+#include "dataplane/base/octets.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/rules/mapped_array.h"
 #include "dataplane/rules/rule.h"
@@ -109,6 +110,7 @@ class RuleSet {
 
  private:
   friend class RuleSetBuilder;
+  friend class Partners;  // compare.cpp
 
   /// What a rule and behind it its name, in wire format, are stored in: most lie in one cache line, and all
   /// that a match needs with them. A reference counts units.
@@ -171,8 +173,6 @@ class RuleSet {
     return static_cast<std::size_t>(static_cast<dns::Uint128>(hash) * buckets_.size() >> 64);
   }
   std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets_.size() ? 0 : bucket + 1; }
-  /// Compares 32 octets at a time; both may be read to 31 octets behind their end. `length` > 0.
-  static bool equal_octets(const std::uint8_t* a, const std::uint8_t* b, unsigned length);
   /// The first node with this tag from `bucket` on, or 0.
   Node probe(std::size_t bucket, std::uint32_t tag) const;
   /// The node of `name`'s last `labels` labels, whose hash is `hash`, or 0.
@@ -216,6 +216,7 @@ class RuleSet {
   unsigned first_level_ = dns::kMaxLabels + 1;
   std::size_t nodes_ = 0, rules_ = 0;
   MappedArray<Bucket> buckets_;
+  RuleIndex rules_end_ = 0;  ///< behind the last rule
   MappedArray<Unit> units_;  ///< the rules, with room for a wide load behind the last
   MappedArray<Several> several_;
   std::vector<Answer> answers_;

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dataplane/base/prefetch.h"
+
 namespace shunt::rules {
 namespace {
 
@@ -11,7 +13,7 @@ constexpr std::size_t kFirstSlots = 64;
 /// Wide compares read up to 31 octets behind the last name.
 constexpr std::size_t kPaddingUnits = 2;
 /// About what a rule takes of them: for making room.
-constexpr std::size_t kUnitsPerRule = 3;
+constexpr std::size_t kUnitsPerRule = 3, kSlotsPerRule = 2;
 /// Owner, type, class, TTL and RDLENGTH in front of an answer's RDATA.
 constexpr std::size_t kRecordHeader = 12;
 /// What an answer of one record takes beside the record, about: vectors, and its entry among the single ones.
@@ -64,8 +66,12 @@ void RuleSetBuilder::start() {
 void RuleSetBuilder::reserve(std::size_t rules) {
   rules = std::min(rules, kMaxReserved);
   set_->units_.reserve(rules * kUnitsPerRule);
-  const std::size_t slots = rules + rules / 2;
+  const std::size_t slots = rules * kSlotsPerRule;
   if (slots > slots_.size()) grow(slots);
+}
+
+std::uint64_t RuleSetBuilder::octets_for(std::size_t rules) {
+  return rules * (kUnitsPerRule * sizeof(RuleSet::Unit) + kSlotsPerRule * sizeof(Slot));
 }
 
 std::size_t RuleSetBuilder::home(std::uint64_t hash) const {
@@ -105,10 +111,21 @@ void RuleSetBuilder::grow(std::size_t slots) {
     if (old[i].node != 0) place(old[i]);
 }
 
-RuleSetBuilder::Node* RuleSetBuilder::find_node(const dns::Name& name) {
+const std::uint64_t* RuleSetBuilder::hash(const dns::Name& name) {
   dns::hash_suffixes(key_, name, hashes_.data());
+  return hashes_.data();
+}
+
+void RuleSetBuilder::prepare(const dns::Name& name, std::uint64_t* hashes) const {
+  dns::hash_suffixes(key_, name, hashes);
+  // The top labels are few: their slots are at hand.
+  for (unsigned d = name.labels; d > 1; --d)
+    prefetch(slots_.data() + home(hashes[d]));
+}
+
+RuleSetBuilder::Node* RuleSetBuilder::find_node(const dns::Name& name, const std::uint64_t* hashes) {
   if (name.labels == 0) return &set_->root_;
-  Slot* const slot = find_slot(hashes_[name.labels], name, name.labels);
+  Slot* const slot = find_slot(hashes[name.labels], name, name.labels);
   return slot == nullptr ? nullptr : &slot->node;
 }
 
@@ -117,7 +134,7 @@ RuleIndex RuleSetBuilder::rule_at(const Node* node, Cover cover) const {
 }
 
 const Rule* RuleSetBuilder::find(const dns::Name& name, Cover cover) {
-  const RuleIndex rule = rule_at(find_node(name), cover);
+  const RuleIndex rule = rule_at(find_node(name, hash(name)), cover);
   return rule == kNoRule ? nullptr : &set_->rule(rule);
 }
 
@@ -139,8 +156,8 @@ RuleSetBuilder::Node RuleSetBuilder::attach(Node node, Cover cover, RuleIndex ru
   return flags | index << RuleSet::kReferenceShift | RuleSet::kRuleMask;
 }
 
-RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
-                                 std::uint32_t line, Node* node) {
+RuleIndex RuleSetBuilder::append(const dns::Name& name, const std::uint64_t* hashes, Cover cover,
+                                 Action action, std::uint32_t argument, std::uint32_t line, Node* node) {
   const std::size_t at = set_->units_.size(), units = RuleSet::units_for(name.length);
   if (at + units > RuleSet::kMaxUnits) throw std::length_error("more rules than one rule set can hold");
 
@@ -161,25 +178,25 @@ RuleIndex RuleSetBuilder::append(const dns::Name& name, Cover cover, Action acti
   if (node != nullptr) {
     *node = attach(*node, cover, index);
   } else {
-    insert_path(name, attach(0, cover, index));
+    insert_path(name, hashes, attach(0, cover, index));
   }
   return index;
 }
 
-void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
+void RuleSetBuilder::insert_path(const dns::Name& name, const std::uint64_t* hashes, Node node) {
   make_room(name.labels);
   unsigned d = name.labels;
-  place({hashes_[d], node, d});
+  place({hashes[d], node, d});
   ++used_;
   // Up to the first suffix that is a node already: all above it are.
   const Node empty = (node & ~RuleSet::kRuleMask) | RuleSet::kChildren;
   while (--d > 0) {
-    Slot* const parent = find_slot(hashes_[d], name, d);
+    Slot* const parent = find_slot(hashes[d], name, d);
     if (parent != nullptr) {
       parent->node |= RuleSet::kChildren;
       break;
     }
-    place({hashes_[d], empty, d});
+    place({hashes[d], empty, d});
     ++used_;
   }
   set_->root_ |= RuleSet::kChildren;
@@ -188,13 +205,19 @@ void RuleSetBuilder::insert_path(const dns::Name& name, Node node) {
 RuleSetBuilder::Added RuleSetBuilder::add(const dns::Name& name, Cover cover, Action action,
                                           std::uint32_t argument, std::uint32_t line,
                                           std::uint32_t* other_line) {
-  Node* const node = find_node(name);
+  return add_prepared(name, hash(name), cover, action, argument, line, other_line);
+}
+
+RuleSetBuilder::Added RuleSetBuilder::add_prepared(const dns::Name& name, const std::uint64_t* hashes,
+                                                   Cover cover, Action action, std::uint32_t argument,
+                                                   std::uint32_t line, std::uint32_t* other_line) {
+  Node* const node = find_node(name, hashes);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
     if (other_line != nullptr) *other_line = set_->rule(earlier).line;
     return Added::kDuplicate;
   }
-  append(name, cover, action, argument, line, node);
+  append(name, hashes, cover, action, argument, line, node);
   return Added::kNew;
 }
 
@@ -206,7 +229,8 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
     return Added::kTooLarge;
   }
   const std::vector<std::uint8_t> record = make_record(type, ttl, rdata);
-  Node* const node = find_node(name);
+  const std::uint64_t* const hashes = hash(name);
+  Node* const node = find_node(name, hashes);
   const RuleIndex earlier = rule_at(node, cover);
   if (earlier != kNoRule) {
     Rule& rule = set_->rule(earlier);
@@ -220,7 +244,7 @@ RuleSetBuilder::Added RuleSetBuilder::add_answer(const dns::Name& name, Cover co
     shared_.insert(next);
     answer_octets_ += 2 * record.size() + kAnswerOverhead;
   }
-  append(name, cover, Action::kAnswer, single->second, line, node);
+  append(name, hashes, cover, Action::kAnswer, single->second, line, node);
   return Added::kNew;
 }
 
@@ -264,6 +288,7 @@ std::unique_ptr<const RuleSet> RuleSetBuilder::build() {
   set.buckets_.append_zeros(buckets);
   for (std::size_t i = 0; i < slots_.size(); ++i)
     if (slots_[i].node != 0) set.insert(slots_[i].hash, slots_[i].node);
+  set.rules_end_ = static_cast<RuleIndex>(set.units_.size());
   set.units_.append_zeros(kPaddingUnits);
   set.units_.shrink();
   set.several_.shrink();

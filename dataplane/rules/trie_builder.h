@@ -31,6 +31,8 @@ class RuleSetBuilder {
   explicit RuleSetBuilder(const dns::HashKey& key);
   /// Makes room for `rules` rules, so that less is moved while they come.
   void reserve(std::size_t rules);
+  /// What reserve() takes, in octets.
+  static std::uint64_t octets_for(std::size_t rules);
 
   enum class Added : std::uint8_t {
     kNew,
@@ -44,6 +46,12 @@ class RuleSetBuilder {
   /// null) receives the earlier rule's line.
   Added add(const dns::Name& name, Cover cover, Action action, std::uint32_t argument, std::uint32_t line,
             std::uint32_t* other_line = nullptr);
+  /// Gets ready for add() of `name`: fills in `hashes`, of which it has one more than labels, and asks for
+  /// the memory that add() will look at. Some names ahead, this hides most of its misses.
+  void prepare(const dns::Name& name, std::uint64_t* hashes) const;
+  /// add() with the hashes from prepare().
+  Added add_prepared(const dns::Name& name, const std::uint64_t* hashes, Cover cover, Action action,
+                     std::uint32_t argument, std::uint32_t line, std::uint32_t* other_line = nullptr);
   /// Adds an `answer` rule's record: type, TTL and RDATA (uncompressed wire format). A record that its rule
   /// has already (equal type and RDATA) is a duplicate.
   Added add_answer(const dns::Name& name, Cover cover, std::uint16_t type, std::uint32_t ttl,
@@ -74,11 +82,12 @@ class RuleSetBuilder {
   void place(const Slot& slot);
   void make_room(std::size_t more);
   void grow(std::size_t slots);
-  Node* find_node(const dns::Name& name);
+  Node* find_node(const dns::Name& name, const std::uint64_t* hashes);
+  const std::uint64_t* hash(const dns::Name& name);
   RuleIndex rule_at(const Node* node, Cover cover) const;
-  RuleIndex append(const dns::Name& name, Cover cover, Action action, std::uint32_t argument,
-                   std::uint32_t line, Node* node);
-  void insert_path(const dns::Name& name, Node node);
+  RuleIndex append(const dns::Name& name, const std::uint64_t* hashes, Cover cover, Action action,
+                   std::uint32_t argument, std::uint32_t line, Node* node);
+  void insert_path(const dns::Name& name, const std::uint64_t* hashes, Node node);
   Node attach(Node node, Cover cover, RuleIndex rule);
   Added merge(Rule& rule, std::uint16_t type, std::span<const std::uint8_t> record);
 
@@ -86,7 +95,7 @@ class RuleSetBuilder {
   std::unique_ptr<RuleSet> set_;
   MappedArray<Slot> slots_;
   std::size_t used_ = 0;
-  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes_{};  ///< of the name in hand
+  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes_{};  ///< of a name that was not prepared
   /// Answers of a single record, by that record: a list that answers a million names alike keeps one.
   std::unordered_map<std::string, std::uint32_t> single_answers_;
   std::unordered_set<std::uint32_t> shared_;  ///< the indices of those

@@ -22,6 +22,7 @@ struct alignas(kCacheLine) Query {
   std::uint16_t room;  ///< octets writable at `wire`
   std::uint16_t endpoint;
   std::uint8_t port;  ///< UDP: index of the port it came from
+  bool sampled;       ///< drawn to tell the control plane of its rule (RuleSampler), once it is matched
   state::Transport transport;
   std::uint32_t network;
   state::Cache::Place place;  ///< where its answer may be cached
@@ -49,6 +50,7 @@ struct SuffixHashes {
 
 struct Burst {
   unsigned queries = 0;  ///< taken by classify or from the orders ring
+  unsigned aliases = 0;  ///< of them, the control plane's own
   unsigned answers = 0;
   unsigned live = 0;                       ///< queries that the next stage is to look at
   std::array<std::uint8_t, kBurst> alive;  ///< their indices

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "dataplane/net/checksum.h"
+#include "dataplane/stages/reflect.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 
@@ -37,12 +38,13 @@ void add_opt(const Query& q, bool servfail, Tail& tail) {
 }
 
 std::size_t limit_of(const Query& q) {
-  if (q.transport != state::Transport::kUdp) return q.room;
+  if (q.transport != state::Transport::kUdp) [[unlikely]]
+    return q.room;
   return std::min<std::size_t>(dns::client_limit(q.question.edns), q.room);
 }
 
 // Finishes the answer behind the client's own question, which stays as it is, its case included.
-Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
+[[gnu::always_inline]] inline Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   const dns::Question& question = q.question;
   const bool servfail = (hit.flags & dns::kRcodeMask) == static_cast<std::uint16_t>(dns::Rcode::kServFail);
   const std::size_t opt =
@@ -65,9 +67,10 @@ Tail write_hit(Context& context, Query& q, const state::CacheHit& hit) {
   return tail;
 }
 
-void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
+[[gnu::always_inline]] inline void send_hit(Context& context, Query& q, const state::CacheHit& hit) {
   static constexpr Counter kCounted[] = {Counter::answered_cache, Counter::answered_rule,
                                          Counter::answered_zone};
+  bump(context.figure(hit.figure).hits[figure_rcode(hit.flags & dns::kRcodeMask)]);
   const Tail tail = write_hit(context, q, hit);
   send_answer(context, q, q.question.end + tail.length, tail.sum, kCounted[static_cast<unsigned>(hit.maker)]);
 }
@@ -99,8 +102,13 @@ void answer_routed(Context& context, Burst& burst) {
     q.place = context.cache.prefetch_entry(q.key.hash);
   }
   const std::uint32_t now = context.now.seconds();
-  answer(context, burst, [&context, now](const Query& q, state::CacheHit& hit) {
-    return context.cache.find_routed(q.key, q.place, now, hit);
+  answer(context, burst, [&context, now](Query& q, state::CacheHit& hit) {
+    if (!context.cache.find_routed(q.key, q.place, now, hit)) return false;
+    if (hit.figure != 0) [[likely]]
+      return true;
+    // One that is drawn is matched, so that its rule is known, and finds its answer after that.
+    q.sampled = context.sampler.due();
+    return !q.sampled;
   });
 }
 

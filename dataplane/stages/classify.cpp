@@ -10,6 +10,10 @@ net::ChecksumsKnown known_checksums(const rte_mbuf& packet) {
           (packet.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
 }
 
+std::span<const std::uint8_t> octets_of(const rte_mbuf* packet) {
+  return {rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len};
+}
+
 // Whether a listener of the control plane may be at that port of ours.
 bool is_stream_port(const net::LocalAddress& to, std::uint16_t port) {
   if (port == kDnsPort) return to.endpoint != net::LocalAddress::kNoEndpoint;
@@ -31,18 +35,21 @@ class Sorter {
         rules_(context.ports[port].rules),
         port_(port) {}
 
-  void take(rte_mbuf* packet) {
+  [[gnu::always_inline]] void take(rte_mbuf* packet) {
     if (packet->nb_segs != 1) [[unlikely]]
       return drop(context_, packet, FrameDrop::segmented);
     // Most frames are queries: the view is made where a query has it.
     net::FrameView& view = burst_.query[burst_.queries].frame;
-    FrameDrop reason;
-    const std::span<const std::uint8_t> frame(rte_pktmbuf_mtod(packet, const std::uint8_t*),
-                                              packet->data_len);
-    const net::ChecksumsKnown known = known_checksums(*packet);
-    if (net::parse_plain_frame(frame, rules_, known, view)) [[likely]]
+    if (net::parse_plain_frame(octets_of(packet), rules_, known_checksums(*packet), view)) [[likely]]
       return take_datagram(packet, view);
-    switch (net::parse_frame(frame, rules_, known, view, reason)) {
+    take_other(packet, view);
+  }
+
+ private:
+  // What isn't plain: UDP over IPv6 among it.
+  [[gnu::noinline]] void take_other(rte_mbuf* packet, net::FrameView& view) {
+    FrameDrop reason;
+    switch (net::parse_frame(octets_of(packet), rules_, known_checksums(*packet), view, reason)) {
       case net::FrameKind::kUdp:
         return take_datagram(packet, view);
       case net::FrameKind::kNeighbour:
@@ -56,23 +63,30 @@ class Sorter {
     }
   }
 
- private:
-  void take_datagram(rte_mbuf* packet, const net::FrameView& view) {
+  [[gnu::always_inline]] void take_datagram(rte_mbuf* packet, const net::FrameView& view) {
     // Most datagrams of a burst are to one address.
-    if (last_ == nullptr || last_->address != view.destination) last_ = local_.find(view.destination);
-    const net::LocalAddress* const to = last_;
-    if (to == nullptr) return drop(context_, packet, FrameDrop::ip_destination);
+    if (last_ == nullptr || last_->address != view.destination) [[unlikely]] {
+      if (!find_destination(view.destination)) return drop(context_, packet, FrameDrop::ip_destination);
+    }
     if (local_.find(view.source) != nullptr) return drop(context_, packet, FrameDrop::ip_source);
-    if (view.destination_port != kDnsPort) return take_answer(packet, *to, view);
-    if (to->endpoint == net::LocalAddress::kNoEndpoint) return drop(context_, packet, FrameDrop::udp_port);
-    take_query(packet, to->endpoint, view);
+    if (view.destination_port != kDnsPort) return take_answer(packet, *last_, view);
+    if (last_allow_ == nullptr) return drop(context_, packet, FrameDrop::udp_port);
+    take_query(packet, view);
   }
 
-  // A datagram to one of our endpoints' port 53, from a client that its allow list admits.
-  void take_query(rte_mbuf* packet, std::uint16_t endpoint, const net::FrameView& view) {
-    if (!context_.snapshot->endpoints[endpoint].allow.contains(view.source)) {
-      return drop(context_, packet, FrameDrop::not_allowed);
-    }
+  // True where it is ours: then it is the last one, too, with the allow list of the endpoint there, if any.
+  bool find_destination(const IpAddress& address) {
+    last_ = local_.find(address);
+    if (last_ == nullptr) return false;
+    last_allow_ = last_->endpoint == net::LocalAddress::kNoEndpoint
+                      ? nullptr
+                      : &context_.snapshot->endpoints[last_->endpoint].allow;
+    return true;
+  }
+
+  // A datagram to the last endpoint's port 53, from a client that its allow list admits.
+  [[gnu::always_inline]] void take_query(rte_mbuf* packet, const net::FrameView& view) {
+    if (!last_allow_->contains(view.source)) return drop(context_, packet, FrameDrop::not_allowed);
     if (context_.view->draining) [[unlikely]]
       return drop(context_, packet, FrameDrop::stopping);
     Query& q = burst_.query[burst_.queries];  // its frame is `view`
@@ -82,7 +96,7 @@ class Sorter {
     q.room = static_cast<std::uint16_t>(packet->buf_len - packet->data_off - view.payload_offset);
     q.port = port_;
     q.transport = state::Transport::kUdp;
-    q.endpoint = endpoint;
+    q.endpoint = last_->endpoint;
     burst_.alive[burst_.queries] = static_cast<std::uint8_t>(burst_.queries);
     ++burst_.queries;
   }
@@ -133,7 +147,8 @@ class Sorter {
   Burst& burst_;
   const net::LocalAddresses& local_;
   const net::FrameRules& rules_;
-  const net::LocalAddress* last_ = nullptr;  ///< where the datagram before went
+  const net::LocalAddress* last_ = nullptr;       ///< where the datagram before went
+  const net::PrefixTable* last_allow_ = nullptr;  ///< whom the endpoint there admits; null: there is none
   const std::uint8_t port_;
 };
 

@@ -14,6 +14,8 @@ Context::Context(const ContextOptions& options)
       pool(options.pool),
       rings(options.rings),
       handovers(options.handovers),
-      targets(std::make_unique<TargetStats[]>(kMaxTargets)) {}
+      targets(std::make_unique<TargetStats[]>(kMaxTargets)),
+      figures(std::make_unique<Figure[]>(kMaxFigures)),
+      samples(std::make_unique<SampleRing>()) {}
 
 }  // namespace shunt

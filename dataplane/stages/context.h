@@ -10,8 +10,10 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/base/figures.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/random.h"
+#include "dataplane/base/sampling.h"
 #include "dataplane/base/stats.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/handoff.h"
@@ -49,7 +51,6 @@ struct WorkerPort {
   std::uint16_t queue = 0;
   net::FrameRules rules;
   bool has_mirror = false;
-  std::uint16_t mtu = 1500;
   TransmitQueue transmit;
 };
 
@@ -86,6 +87,33 @@ struct Context {
   std::vector<rte_ring*> handovers;
   std::vector<WorkerPort> ports;
   std::unique_ptr<TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
+  std::unique_ptr<Figure[]> figures;       ///< kMaxFigures; read by the control plane
+  std::unique_ptr<SampleRing> samples;     ///< drained by the control plane
+  RuleSampler sampler;
+
+  /// Takes the view as the current one, once a turn.
+  void look_at(const state::View* current) {
+    view = current;
+    snapshot = current->snapshot.get();
+    const state::CountedRules* const counted = current->counted.get();
+    counted_rules = counted != nullptr ? &counted->table : &no_rules_;
+    routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;
+    sampler.set_active(counted != nullptr && counted->sampling);
+  }
+  state::Routing routing_of(std::uint32_t network) const {
+    return routings_ != nullptr ? routings_[network] : snapshot->networks[network].routing;
+  }
+  /// Network::routing, which stays the same when figures change hands; kNoRouting where `network` is none's.
+  state::Routing network_routing(std::uint32_t network) const {
+    return network < snapshot->networks.size() ? snapshot->networks[network].routing : state::kNoRouting;
+  }
+  Figure& figure(FigureNumber number) { return figures[number]; }
+
+  const rules::FigureTable* counted_rules = &no_rules_;
+
+ private:
+  const rules::FigureTable no_rules_;
+  const state::Routing* routings_ = nullptr;  ///< by network
 };
 
 }  // namespace shunt

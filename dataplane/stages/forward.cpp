@@ -1,13 +1,14 @@
 // A query that isn't answered at once takes a pending slot: it joins an equal one in flight, goes to a
 // target, or waits for the control plane's decision.
-#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/octets.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
+#include "dataplane/stages/to_target.h"
 
 namespace shunt {
 namespace {
@@ -18,21 +19,22 @@ using state::Transport;
 using state::Waiter;
 using state::Waiting;
 
-// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. Sixteen octets a step; a
-// packet buffer has them to read behind the name, and what differs there is masked.
-std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
+// Bit i: octet i of the name, as the client wrote it, is an upper-case letter. A packet buffer has octets to
+// read behind the name.
+inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
   std::array<std::uint64_t, 4> bits{};
-  for (unsigned i = 0; i < lower.length; i += 16) {
-    const __m128i sent = _mm_loadu_si128(reinterpret_cast<const __m128i*>(as_sent + i));
-    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(&lower.wire[i]));
-    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(sent, low))) ^ 0xffff;
-    if (lower.length - i < 16) differ &= (1u << (lower.length - i)) - 1;
-    bits[i / 64] |= std::uint64_t{differ} << (i % 64);
+  if (lower.length <= 32) [[likely]] {
+    bits[0] = differing(as_sent, lower.wire.data(), lower.length);
+    return bits;
+  }
+  for (unsigned i = 0; i < lower.length; i += 32) {
+    const unsigned left = std::min(32u, lower.length - i);
+    bits[i / 64] |= std::uint64_t{differing(as_sent + i, &lower.wire[i], left)} << (i % 64);
   }
   return bits;
 }
 
-void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
+[[gnu::always_inline]] inline void fill_waiter(const Context& context, Waiter& w, const Query& q) {
   const dns::Question& question = q.question;
   w.id = question.id;
   w.flags = question.flags;
@@ -42,7 +44,8 @@ void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
   w.edns = question.edns.present;
   w.dnssec_ok = question.edns.dnssec_ok;
   w.ticket = q.ticket;
-  w.arrived_us = now_us;
+  w.arrived_us = context.now.us;
+  w.figure = q.key.figure;
   w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
   if (q.transport == Transport::kUdp) {
     w.local = q.frame.destination;
@@ -50,6 +53,8 @@ void fill_waiter(Waiter& w, const Query& q, std::uint64_t now_us) {
     std::memcpy(w.client_mac.octets.data(), rte_pktmbuf_mtod(q.packet, const std::uint8_t*) + 6, 6);
     w.port = q.port;
     w.v4 = q.frame.v4;
+  } else if (q.transport != Transport::kAsk) {
+    w.routing = context.network_routing(q.network);
   }
 }
 
@@ -68,7 +73,7 @@ std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* options, st
 
 // Turns the client's message, in place, into the question that goes upstream: flags clean, the client's exact
 // name, our own OPT. The id is set when it is sent. The packet's data becomes the message.
-Outgoing make_question(Query& q) {
+[[gnu::always_inline]] inline Outgoing make_question(Query& q) {
   const dns::Question& question = q.question;
   // AD asks the upstream to say whether the answer is authentic (RFC 6840 section 5.7): known once, told to
   // each as it asked.
@@ -76,7 +81,7 @@ Outgoing make_question(Query& q) {
   // The options lie behind the place where the OPT record goes, so they are moved before it is overwritten.
   std::array<std::uint8_t, kMaxMessage> options;
   std::size_t kept = 0;
-  if (question.edns.foreign_options) {
+  if (question.edns.foreign_options) [[unlikely]] {
     kept = static_cast<std::size_t>(keep_far_options(options.data(), q.wire + question.edns.options_offset,
                                                      question.edns.options_length) -
                                     options.data());
@@ -142,7 +147,8 @@ const net::Adjacency* usable_path(Context& context, const state::Target& target,
   if (target.paths == 0) return nullptr;
   const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
   for (std::uint32_t i = 0; i < target.paths; ++i) {
-    path = target.first_path + (start + i) % target.paths;
+    const std::uint32_t nth = start + i < target.paths ? start + i : start + i - target.paths;
+    path = target.first_path + nth;
     const net::Adjacency& adjacency = context.view->adjacencies[path];
     if (adjacency.usable) return &adjacency;
   }
@@ -165,6 +171,12 @@ bool usable(Context& context, const state::Target& target, Choice& choice) {
 // other.
 Choice choose(Context& context, const Slot& slot, const state::Upstream& upstream) {
   const auto count = static_cast<std::uint32_t>(upstream.targets.size());
+  if (count == 1) {  // tried or not
+    Choice only;
+    const state::Target& target = upstream.targets.front();
+    if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) return {};
+    return usable(context, target, only) ? only : Choice{};
+  }
   const std::uint32_t start =
       upstream.policy == state::Policy::kOrdered || count < 2 ? 0 : context.random.below(count);
   for (const bool again : {false, true}) {
@@ -182,12 +194,14 @@ Choice choose(Context& context, const Slot& slot, const state::Upstream& upstrea
 
 // A query finds no room or no target: its client is told.
 void refuse(Context& context, Query& q, ExtendedError error) {
+  bump(context.figure(q.key.figure).answers[figure_rcode(static_cast<unsigned>(dns::Rcode::kServFail))]);
   send_error(context, q, dns::Rcode::kServFail, error);
 }
 
 bool within_limits(Context& context, Query& q) {
   if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
-    drop_query(context, q.packet, QueryDrop::client_limit);
+    bump(context.figure(q.key.figure).dropped);
+    drop_query(context, q, QueryDrop::client_limit);
     return false;
   }
   if (context.pending.upstream_load(q.upstream->handle) >= context.snapshot->queries_per_upstream)
@@ -199,9 +213,11 @@ bool within_limits(Context& context, Query& q) {
   return true;
 }
 
-state::QuestionKey question_key(const Query& q) {
-  return {&q.question.name, q.key.hash,      q.upstream->handle, q.upstream->origin,
-          q.key.routing,    q.question.type, q.question.klass,   q.key.flags};
+state::QuestionKey question_key(const Context& context, const Query& q) {
+  const state::Origin origin = q.key.origin;
+  return {&q.question.name, q.key.hash,    q.upstream->handle,
+          origin,           q.key.routing, q.question.type,
+          q.question.klass, q.key.flags,   context.pending.equal_bucket(q.key.hash, origin)};
 }
 
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
@@ -213,7 +229,7 @@ bool join(Context& context, Query& q, const state::QuestionKey& key) {
     refuse(context, q, ExtendedError::kNetworkError);
     return true;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   context.pending.count(*w);
   ++context.stats[Counter::coalesced];
   rte_pktmbuf_free(q.packet);
@@ -229,10 +245,11 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
     refuse(context, q, ExtendedError::kNetworkError);
     return nullptr;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   context.pending.count(*w);
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
+  slot->zone = q.upstream->handle == state::kZonesUpstream;
   return slot;
 }
 
@@ -241,12 +258,12 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   slot.waiting = Waiting::kForControl;
   Message& message = message_of(q.packet);
   message.kind = MessageKind::kMiss;
-  message.stream = q.transport == Transport::kStream;
   message.slot = context.pending.index_of(slot);
   message.serial = slot.serial;
-  message.network = q.network;
   message.upstream = q.upstream->handle;
-  ++context.stats[Counter::misses];
+  message.zone = slot.zone;
+  message.routing = context.network_routing(q.network);
+  if (!slot.zone) ++context.stats[Counter::misses];
   // Two tries of the control plane's own, and some time for itself.
   const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
   context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
@@ -257,36 +274,8 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   }
 }
 
-void forward_one(Context& context, Query& q) {
-  if (!within_limits(context, q)) return;
-  const state::QuestionKey key = question_key(q);
-  const bool shared = !q.question.edns.foreign_options;
-  if (shared && join(context, q, key)) return;
-  Slot* slot = open_slot(context, q, key, shared);
-  if (slot == nullptr) return;
-  const Outgoing question = make_question(q);
-  if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
-  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
-  if (!send_to_target(context, *slot, question, nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
-  }
-}
-
-// The slot that a message of the control plane is about, while it still waits for it; null (and counted)
-// where it ended.
-Slot* awaited(Context& context, rte_mbuf* packet) {
-  const Message& message = message_of(packet);
-  Slot* slot = context.pending.slot(message.slot);
-  if (slot != nullptr && slot->serial == message.serial && slot->waiting == Waiting::kForControl) return slot;
-  ++context.stats[Counter::ask_without_slot];
-  rte_pktmbuf_free(packet);
-  return nullptr;
-}
-
-}  // namespace
-
-bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
+[[gnu::always_inline]] inline bool send_inline(Context& context, Slot& slot, Outgoing question,
+                                               const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   Choice choice;
   if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
@@ -322,9 +311,43 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
   return true;
 }
 
+void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
+  if (!within_limits(context, q)) return;
+  const bool shared = !q.question.edns.foreign_options;
+  if (shared && join(context, q, key)) return;
+  Slot* slot = open_slot(context, q, key, shared);
+  if (slot == nullptr) return;
+  const Outgoing question = make_question(q);
+  if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
+  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
+  if (!send_inline(context, *slot, question, nullptr)) {
+    ++context.stats[Counter::upstream_without_path];
+    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
+}
+
+// The slot that a message of the control plane is about, while it still waits for it; null (and counted)
+// where it ended.
+Slot* awaited(Context& context, rte_mbuf* packet) {
+  const Message& message = message_of(packet);
+  Slot* slot = context.pending.slot(message.slot);
+  if (slot != nullptr && slot->serial == message.serial && slot->waiting == Waiting::kForControl) return slot;
+  ++context.stats[Counter::ask_without_slot];
+  rte_pktmbuf_free(packet);
+  return nullptr;
+}
+
+}  // namespace
+
+bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
+  return send_inline(context, slot, question, only);
+}
+
 void forward(Context& context, Burst& burst) {
+  std::array<state::QuestionKey, kBurst> keys;
   for (unsigned n = 0; n < burst.live; ++n) {
-    context.pending.prefetch_equal(question_key(burst.query[burst.alive[n]]));
+    keys[n] = question_key(context, burst.query[burst.alive[n]]);
+    context.pending.prefetch_equal(keys[n]);
     context.pending.prefetch_free(n);
   }
   if (burst.live != 0) {
@@ -333,7 +356,7 @@ void forward(Context& context, Burst& burst) {
     context.pending.draw_ahead(burst.live, upstream.first_port, upstream.last_port);
   }
   for (unsigned n = 0; n < burst.live; ++n)
-    forward_one(context, burst.query[burst.alive[n]]);
+    forward_one(context, burst.query[burst.alive[n]], keys[n]);
   burst.live = 0;
 }
 
@@ -383,15 +406,17 @@ void take_ask(Context& context, rte_mbuf* packet) {
   q.ticket = message.ticket;
   q.upstream = upstream;
   q.set = nullptr;
+  q.key.figure = 0;
   q.frame = {};
   Slot* slot = nullptr;
   const bool good = upstream != nullptr && message.target < upstream->targets.size() &&
                     dns::parse_query({q.wire, packet->data_len}, q.question) == dns::QueryVerdict::kGood;
   if (good) {
     q.key.flags = state::cache_flags(q.question);
+    q.key.origin = upstream->origin;
     q.key.hash = 0;  // never looked up: an ask is neither shared nor cached
     q.key.routing = state::kNoRouting;
-    slot = context.pending.open(question_key(q), false);
+    slot = context.pending.open(question_key(context, q), false);
   }
   Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
   if (w == nullptr) {
@@ -404,7 +429,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
     if (rte_ring_sp_enqueue(context.rings.events, packet) != 0) rte_pktmbuf_free(packet);
     return;
   }
-  fill_waiter(*w, q, context.now.us);
+  fill_waiter(context, *w, q);
   const Outgoing question = make_question(q);
   slot->give_up_us =
       context.now.us + 1000ull * upstream->timeout_ms;  // one try: it is this target that is asked about
@@ -425,6 +450,7 @@ void handle_timeouts(Context& context) {
         continue;
       }
       ++context.stats[Counter::timeouts];
+      bump(context.figure(context.pending.waiter(slot.waiters)->figure).timeouts);
       TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
       stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;

@@ -9,15 +9,18 @@ using dns::ExtendedError;
 using dns::Rcode;
 using rules::Action;
 
-// How long what a rule says is remembered; a reload that changes it changes the routing, too.
-constexpr std::uint32_t kMadeSeconds = 3600;
+// Counts for the query's rule what it answered.
+void count_answer(Context& context, const Query& q, Rcode rcode) {
+  bump(context.figure(q.key.figure).answers[figure_rcode(static_cast<unsigned>(rcode))]);
+}
 
 // Sends what a rule answers, and remembers it: the next query for the name is answered without a match.
 void send_made(Context& context, Query& q, Rcode rcode, const state::MadeAnswer& answer) {
-  if (!q.question.edns.foreign_options) {
+  if (!q.question.edns.foreign_options && q.key.routing != state::kNoRouting) {
     q.key.origin = state::made_origin(q.key.routing);
-    context.cache.insert_made(q.key, answer, context.now.seconds(), kMadeSeconds);
+    context.cache.insert_made(q.key, answer, context.now.seconds(), state::kMadeSeconds);
   }
+  count_answer(context, q, rcode);
   send_reply(context, q,
              {.rcode = rcode, .records = answer.body, .ancount = answer.ancount, .nscount = answer.nscount},
              answer.maker == state::Maker::kZone ? Counter::answered_zone : Counter::answered_rule);
@@ -47,13 +50,14 @@ void send_rule_answer(Context& context, Query& q, const rules::Answer& answer, s
 
 // Carries out what a rule says. True where the query goes on, with `upstream` set.
 bool act(Context& context, Query& q, const rules::Rule& rule) {
-  const bool builtin = q.set == context.snapshot->networks[q.network].builtin;
-  const state::Maker maker = builtin ? state::Maker::kZone : state::Maker::kRule;
-  const Counter counted = builtin ? Counter::answered_zone : Counter::answered_rule;
+  const bool users = rules::Association::is_users(q.match);
+  const state::Maker maker = users ? state::Maker::kRule : state::Maker::kZone;
+  const Counter counted = users ? Counter::answered_rule : Counter::answered_zone;
   switch (rule.action) {
     case Action::kForward:
       q.upstream = context.snapshot->upstream(rule.argument);
       if (q.upstream != nullptr) return true;
+      count_answer(context, q, Rcode::kServFail);
       send_error(context, q, Rcode::kServFail, ExtendedError::kNoReachableAuthority);
       return false;
     case Action::kBlockNxdomain:
@@ -63,55 +67,54 @@ bool act(Context& context, Query& q, const rules::Rule& rule) {
       send_blocked(context, q, Rcode::kNoError, maker);
       return false;
     case Action::kBlockRefused:
+      count_answer(context, q, Rcode::kRefused);
       send_reply(context, q, {.rcode = Rcode::kRefused, .error = ExtendedError::kBlocked}, counted);
       return false;
     case Action::kBlockDrop:
-      drop_query(context, q.packet, QueryDrop::blocked);
+      bump(context.figure(q.key.figure).dropped);
+      drop_query(context, q, QueryDrop::blocked);
       return false;
     case Action::kAnswer:
       send_rule_answer(context, q, q.set->answer(rule.argument), maker);
       return false;
-    case Action::kSystem:
-      break;  // resolved by the caller
+    case Action::kZone:
+      q.upstream = &context.snapshot->zones;
+      return true;
+    case Action::kSystem:  // resolved by the caller
+    case Action::kWatch:   // never in a set that is matched
+      break;
   }
   return true;
+}
+
+// Under which number the query counts: that of the rule that won, a `system` rule included. One that has none
+// may be told of.
+void find_figure(Context& context, Query& q) {
+  q.key.figure = 0;
+  if (q.set == nullptr) return;
+  q.key.figure = context.counted_rules->find(q.set, q.match.rule);
+  if (q.key.figure != 0 || !(q.sampled || context.sampler.due())) [[likely]]
+    return;
+  context.sampler.rearm(context.random);
+  context.samples->push({q.set, q.match.rule, context.view->counted->epoch});
 }
 
 // Finishes one query's match: true where it goes on to an upstream.
 bool decide(Context& context, Burst& burst, std::uint8_t i) {
   Query& q = burst.query[i];
   const state::Network& network = context.snapshot->networks[q.network];
-  q.set = nullptr;
-  if (q.match.found()) {
-    const bool user = q.match.set < network.set_count;
-    q.set = user ? network.sets[q.match.set] : network.builtin;
-    if (q.set->rule(q.match.rule).action == Action::kSystem) {
-      // As if no rule matched: built-in names first, then the default.
-      q.set = nullptr;
-      if (network.builtin != nullptr) {
-        q.match = network.builtin->find(q.question.name, &burst.hashes.at[0][i], kBurst);
-        if (q.match.found()) q.set = network.builtin;
-      }
-    }
-    if (q.set != nullptr) return act(context, q, q.set->rule(q.match.rule));
+  q.set = network.rules.set_of(q.match);
+  find_figure(context, q);
+  if (q.set != nullptr && q.set->rule(q.match.rule).action == Action::kSystem) {
+    q.match = network.rules.find_system(q.question.name, &burst.hashes.at[0][i], kBurst);
+    q.set = network.rules.set_of(q.match);
   }
+  if (q.set != nullptr) return act(context, q, q.set->rule(q.match.rule));
   q.upstream = context.snapshot->upstream(network.default_upstream);
   if (q.upstream != nullptr) return true;
+  count_answer(context, q, Rcode::kRefused);
   send_error(context, q, Rcode::kRefused, ExtendedError::kNoReachableAuthority);
   return false;
-}
-
-// Looks the queries of one network up in all its sets.
-void match_network(const Burst& burst, const state::Network& network,
-                   const std::array<const dns::Name*, kBurst>& names,
-                   std::array<rules::Match, kBurst>& best) {
-  const std::uint64_t* hashes = burst.hashes.at[0].data();
-  for (std::uint8_t s = 0; s < network.set_count; ++s) {
-    network.sets[s]->find_burst(burst.queries, names.data(), hashes, s, best.data());
-  }
-  if (network.builtin != nullptr) {
-    network.builtin->find_burst(burst.queries, names.data(), hashes, network.set_count, best.data());
-  }
 }
 
 }  // namespace
@@ -137,7 +140,16 @@ void match(Context& context, Burst& burst) {
       names[i] = &burst.query[i].question.name;
       done |= std::uint64_t{1} << i;
     }
-    match_network(burst, snapshot.networks[network], names, best);
+    const rules::Association& rules = snapshot.networks[network].rules;
+    rules.find_burst(burst.queries, names.data(), burst.hashes.at[0].data(), best.data());
+    if (rules.has_watches()) [[unlikely]]
+      watch(context, burst, rules, names.data(), best.data());
+  }
+
+  for (unsigned n = 0; n < live; ++n) {
+    const Query& q = burst.query[burst.alive[n]];
+    const rules::Match& found = best[burst.alive[n]];
+    context.counted_rules->prefetch(snapshot.networks[q.network].rules.set_of(found), found.rule);
   }
 
   burst.live = 0;
@@ -145,7 +157,10 @@ void match(Context& context, Burst& burst) {
     const std::uint8_t i = burst.alive[n];
     burst.query[i].match = best[i];
     if (!decide(context, burst, i)) continue;
-    burst.query[i].key.origin = burst.query[i].upstream->origin;
+    Query& q = burst.query[i];
+    // Zones are the network's, whatever figures its rules have.
+    q.key.origin = q.upstream == &snapshot.zones ? state::made_origin(context.network_routing(q.network))
+                                                 : q.upstream->origin;
     burst.alive[burst.live++] = i;
   }
 }

@@ -15,9 +15,9 @@ using dns::Rcode;
     case QueryVerdict::kGood:
       break;
     case QueryVerdict::kShort:
-      return drop_query(context, q.packet, QueryDrop::short_header);
+      return drop_query(context, q, QueryDrop::short_header);
     case QueryVerdict::kResponse:
-      return drop_query(context, q.packet, QueryDrop::response);
+      return drop_query(context, q, QueryDrop::response);
     case QueryVerdict::kFormErr:
       return send_error(context, q, Rcode::kFormErr, ExtendedError::kNone);
     case QueryVerdict::kNotImp:
@@ -50,7 +50,8 @@ void make_key(const Context& context, Query& q) {
   q.key.name_length = name.length;
   q.key.type = q.question.type;
   q.key.flags = state::cache_flags(q.question);
-  q.key.routing = context.snapshot->networks[q.network].routing;
+  q.key.routing = context.routing_of(q.network);
+  q.sampled = false;
   q.key.hash = state::cache_hash(dns::hash_name(context.hash_key, name.wire.data(), name.length), q.key.type,
                                  q.key.flags);
 }
@@ -72,16 +73,21 @@ void read_questions(Context& context, Burst& burst) {
   burst.live = live;
 }
 
-void find_networks(Context& context, Burst& burst) {
+// Finds the clients' networks and makes the keys; asks for the buckets where they may be cached.
+void prepare_lookups(Context& context, Burst& burst) {
   unsigned live = 0;
   for (unsigned n = 0; n < burst.live; ++n) {
     const std::uint8_t i = burst.alive[n];
     Query& q = burst.query[i];
-    q.network = find_network(*context.snapshot, q);
+    // What the control plane asks for a client has the client's network already.
+    if (q.transport != state::Transport::kAlias) [[likely]]
+      q.network = find_network(*context.snapshot, q);
     if (q.network == net::PrefixTable::kNone) [[unlikely]] {
       send_error(context, q, Rcode::kRefused, ExtendedError::kProhibited);
       continue;
     }
+    make_key(context, q);
+    context.cache.prefetch_bucket(q.key.hash);
     burst.alive[live++] = i;
   }
   burst.live = live;
@@ -89,16 +95,11 @@ void find_networks(Context& context, Burst& burst) {
 
 }  // namespace
 
-// In loops of their own: reading a name is one long chain of loads, hashing it one of multiplications, and
-// the processor overlaps only what is close together.
+// In two loops: reading a name is one long chain of loads, hashing it one of multiplications, and the
+// processor overlaps only what is close together.
 void parse(Context& context, Burst& burst) {
   read_questions(context, burst);
-  find_networks(context, burst);
-  for (unsigned n = 0; n < burst.live; ++n) {
-    Query& q = burst.query[burst.alive[n]];
-    make_key(context, q);
-    context.cache.prefetch_bucket(q.key.hash);
-  }
+  prepare_lookups(context, burst);
 }
 
 }  // namespace shunt

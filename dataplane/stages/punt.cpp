@@ -11,7 +11,6 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
   Message& message = message_of(packet);
   message.kind = MessageKind::kFrame;
   message.port = port;
-  message.neighbour = neighbour;
   // Neighbours have a ring of their own, so that a flood of TCP can't keep ARP waiting.
   if (rte_ring_sp_enqueue(neighbour ? context.rings.neighbours : context.rings.frames, packet) != 0) {
     ++context.stats.frame_drops[FrameDrop::mirror_full];

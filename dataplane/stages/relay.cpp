@@ -1,12 +1,13 @@
 // Upstreams' answers: verified against what is pending, cached, and relayed to everyone who waits.
-#include <emmintrin.h>
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/octets.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
+#include "dataplane/stages/to_waiter.h"
 
 namespace shunt {
 namespace {
@@ -40,13 +41,15 @@ struct Source {
   std::uint16_t question_end;
   std::uint16_t ancount, nscount, arcount;
   std::uint8_t extended_rcode;
+  bool is_lower;  ///< the question's name is the slot's to the octet
   dns::ExtendedError error;
   const std::uint8_t*
       options;  ///< for the one client that sent options of its own: the upstream's, to be passed on
   std::uint16_t options_length;
 };
 
-Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, const dns::Reply& reply) {
+Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, const dns::Reply& reply,
+                   bool is_lower) {
   const dns::Header& h = reply.header;
   Source s{packet,
            wire,
@@ -57,6 +60,7 @@ Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, c
            h.nscount,
            h.arcount,
            reply.edns.extended_rcode,
+           is_lower,
            dns::ExtendedError::kNone,
            nullptr,
            0};
@@ -79,21 +83,9 @@ std::uint16_t flags_for(const Waiter& w, std::uint16_t flags) {
   return static_cast<std::uint16_t>(f);
 }
 
-// True where the name stands there in lower case, to the octet.
-bool is_lower(const std::uint8_t* name, const Slot& slot) {
-  for (unsigned i = 0; i < slot.name_length; i += 16) {
-    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(name + i));
-    const __m128i y = _mm_load_si128(reinterpret_cast<const __m128i*>(&slot.name[i]));
-    unsigned differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
-    if (slot.name_length - i < 16) differ &= (1u << (slot.name_length - i)) - 1;
-    if (differ != 0) return false;
-  }
-  return true;
-}
-
 // The client's own spelling of the name. Mostly it stands there already: all in lower case.
-void restore_case(std::uint8_t* name, const Slot& slot, const Waiter& w) {
-  if ((w.upper[0] | w.upper[1] | w.upper[2] | w.upper[3]) == 0 && is_lower(name, slot)) [[likely]]
+void restore_case(std::uint8_t* name, const Slot& slot, const Waiter& w, bool is_lower) {
+  if ((w.upper[0] | w.upper[1] | w.upper[2] | w.upper[3]) == 0 && is_lower) [[likely]]
     return;
   std::memcpy(name, slot.name.data(), slot.name_length);
   for (unsigned i = 0; i < slot.name_length; i += 64) {
@@ -122,8 +114,8 @@ struct Finished {
 };
 
 // Finishes the message at `wire` (a copy of the source's, or itself) for one waiter.
-Finished finish_for(const Source& s, const Slot& slot, const Waiter& w, std::uint8_t* wire,
-                    std::size_t room) {
+[[gnu::always_inline]] inline Finished finish_for(const Source& s, const Slot& slot, const Waiter& w,
+                                                  std::uint8_t* wire, std::size_t room) {
   const std::size_t opt =
       !w.edns ? 0 : dns::kOptSize + (s.error != dns::ExtendedError::kNone ? dns::kExtendedErrorSize : 0);
   const std::size_t limit =
@@ -134,7 +126,7 @@ Finished finish_for(const Source& s, const Slot& slot, const Waiter& w, std::uin
     header = {w.id, static_cast<std::uint16_t>(header.flags | dns::kTc), 1, 0, 0, 0};
     length = s.question_end;
   }
-  restore_case(wire + dns::kHeaderSize, slot, w);
+  restore_case(wire + dns::kHeaderSize, slot, w, s.is_lower);
   net::Sum sum = net::add_octets(0, wire + dns::kHeaderSize, length - dns::kHeaderSize);
   if (opt != 0) {
     ++header.arcount;
@@ -165,8 +157,8 @@ std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
 }
 
 // Sends the source to every waiter of the slot: copies for all but the last, who gets the packet itself.
-void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
-                 const state::Try* truncated_by) {
+[[gnu::always_inline]] inline void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
+                                               const state::Try* truncated_by) {
   const bool truncated = (s.flags & dns::kTc) != 0;
   for (std::uint32_t i = slot.waiters; i != state::kNone;) {
     const Waiter& w = *context.pending.waiter(i);
@@ -176,7 +168,8 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
     if (i != state::kNone) {
       packet = rte_pktmbuf_alloc(context.pool);
       if (packet == nullptr) {
-        if (w.transport != state::Transport::kAsk) ++context.stats.query_drops[QueryDrop::no_buffer];
+        if (is_query(w.transport)) ++context.stats.query_drops[QueryDrop::no_buffer];
+        bump(context.figure(w.figure).dropped);
         continue;
       }
       wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
@@ -185,15 +178,17 @@ void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
     const Finished finished = finish_for(s, slot, w, wire, room_at(packet, wire));
     if ((load_be16(wire + dns::kFlagsOffset) & dns::kTc) != 0 && !truncated)
       ++context.stats[Counter::truncated];
-    note_wait(context, w, counted);
+    note_wait(context, w, counted, s.flags & dns::kRcodeMask);
     send_to_waiter(context, w, packet, wire, finished.length, finished.sum, counted,
                    truncated ? truncated_by : nullptr);
   }
 }
 
 void close(Context& context, Slot& slot) {
-  rte_pktmbuf_free(slot.held);
-  slot.held = nullptr;
+  if (slot.held != nullptr) {
+    rte_pktmbuf_free(slot.held);
+    slot.held = nullptr;
+  }
   context.pending.close(slot);
 }
 
@@ -206,17 +201,69 @@ void store(Context& context, const Slot& slot, std::span<const std::uint8_t> mes
     seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
   }
   if (seconds == 0) return;
-  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,     slot.routing,
-                            slot.type,        slot.flags, slot.name_length};
+  // The first waiter's routing led here, and through its rule.
+  const FigureNumber figure = context.pending.waiter(slot.waiters)->figure;
+  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,      slot.routing,
+                            slot.type,        slot.flags, slot.name_length, figure};
   if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
                            upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
   }
 }
 
-bool same_question(const Slot& slot, const dns::Reply& reply, const dns::Name& name) {
-  return reply.type == slot.type && reply.klass == slot.klass && name.length == slot.name_length &&
-         std::memcmp(name.wire.data(), slot.name.data(), name.length) == 0;
+// What a zone says stays the same until a reload; joined with an upstream's answer, it ages as that does.
+void store_zone(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
+                const dns::Reply& reply, bool joined) {
+  if (!slot.shared || reply.truncated() || reply.ttl_count > dns::kMaxTtls) return;
+  const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,     slot.routing,
+                            slot.type,        slot.flags, slot.name_length};
+  const std::uint32_t now = context.now.seconds();
+  bool stored = false;
+  if (joined) {
+    const std::uint32_t seconds = std::min(dns::cacheable_seconds(reply, 0), state::kMadeSeconds);
+    stored = seconds != 0 && context.cache.insert(key, message, reply, now, seconds, UINT32_MAX, false);
+  } else {
+    const dns::Header& h = reply.header;
+    stored = context.cache.insert_made(
+        key,
+        {state::Maker::kZone, h.flags, h.ancount, h.nscount,
+         message.subspan(reply.question_end, reply.body_end - reply.question_end), h.arcount},
+        now, state::kMadeSeconds);
+  }
+  if (stored) ++context.stats[Counter::cache_insertions];
+}
+
+Counter counter_of(const Slot& slot) {
+  if (slot.zone) return Counter::answered_zone;
+  return slot.miss ? Counter::answered_default : Counter::answered_upstream;
+}
+
+// Where the question that an answer repeats ends, if it is the slot's, in whatever case; else 0. It needs no
+// parsing for that: octets that are the same are as well-formed. `is_lower` tells whether the case is the
+// same, too. A packet buffer has octets to read behind the name.
+std::size_t end_of_same_question(const Slot& slot, std::span<const std::uint8_t> message, bool& is_lower) {
+  const std::uint8_t* const name = message.data() + dns::kHeaderSize;
+  const std::size_t length = slot.name_length;
+  if (dns::kHeaderSize + length + 4 > message.size()) return 0;
+  if (load_be16(name + length) != slot.type || load_be16(name + length + 2) != slot.klass) return 0;
+  is_lower = equal_octets(name, slot.name.data(), length);
+  if (!is_lower && !dns::equal_ignoring_case(name, slot.name.data(), length)) return 0;
+  return dns::kHeaderSize + length + 4;
+}
+
+// Why an answer is dropped whose question isn't the slot's.
+AnswerDrop reason_of(dns::ReplyVerdict verdict) {
+  switch (verdict) {
+    case dns::ReplyVerdict::kGood:
+      break;
+    case dns::ReplyVerdict::kShort:
+      return AnswerDrop::short_header;
+    case dns::ReplyVerdict::kNotResponse:
+      return AnswerDrop::not_response;
+    case dns::ReplyVerdict::kMalformed:
+      return AnswerDrop::malformed;
+  }
+  return AnswerDrop::wrong_question;
 }
 
 void note_answer(Context& context, const state::Try& t, const dns::Reply& reply) {
@@ -234,43 +281,16 @@ std::uint16_t id_of(const Answer& answer) {
   return load_be16(rte_pktmbuf_mtod_offset(answer.packet, const std::uint8_t*, answer.frame.payload_offset));
 }
 
-// `reply` and `name` are room for what the message says.
-void relay_one(Context& context, const Answer& answer, dns::Reply& reply, dns::Name& name) {
-  rte_mbuf* packet = answer.packet;
-  const net::FrameView& f = answer.frame;
-  std::uint8_t* wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, f.payload_offset);
-  const std::span<const std::uint8_t> message(wire, f.payload_length);
-  if (message.size() < dns::kHeaderSize) return drop(context, packet, AnswerDrop::short_header);
-  unsigned which = 0;
-  Slot* slot = context.pending.find(f.destination_port, load_be16(wire), which);
-  if (slot == nullptr) return drop(context, packet, AnswerDrop::unknown);
-  const state::Try& t = slot->attempt[which];
-  if (t.target.address != f.source || t.target.port != f.source_port) {
-    return drop(context, packet, AnswerDrop::wrong_source);
+// Stores the answer, sends it to all and closes the slot; see deliver().
+[[gnu::always_inline]] inline void finish(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire,
+                                          std::uint16_t length, const dns::Reply& reply,
+                                          const state::Try* from, bool is_lower) {
+  if (slot.zone) [[unlikely]] {
+    store_zone(context, slot, {wire, length}, reply, message_of(packet).joined);
+  } else {
+    store(context, slot, {wire, length}, reply);
   }
-  if (t.source != f.destination) return drop(context, packet, AnswerDrop::wrong_destination);
-  switch (dns::parse_reply(message, reply, name)) {
-    case dns::ReplyVerdict::kGood:
-      break;
-    case dns::ReplyVerdict::kShort:
-      return drop(context, packet, AnswerDrop::short_header);
-    case dns::ReplyVerdict::kNotResponse:
-      return drop(context, packet, AnswerDrop::not_response);
-    case dns::ReplyVerdict::kMalformed:
-      return drop(context, packet, AnswerDrop::malformed);
-  }
-  if (!same_question(*slot, reply, name)) return drop(context, packet, AnswerDrop::wrong_question);
-  ++context.stats[Counter::answers_taken];
-  note_answer(context, t, reply);
-  deliver(context, *slot, packet, wire, f.payload_length, reply, &t);
-}
-
-}  // namespace
-
-void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
-             const dns::Reply& reply, const state::Try* from) {
-  store(context, slot, {wire, length}, reply);
-  Source source = make_source(packet, wire, length, reply);
+  Source source = make_source(packet, wire, length, reply, is_lower);
   // The upstream's options are for the client whose own options went there, and for nobody else. They are
   // copied, because our OPT is written over theirs.
   std::array<std::uint8_t, kMaxMessage> options;
@@ -280,9 +300,43 @@ void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire,
     source.options = options.data();
     source.options_length = reply.edns.options_length;
   }
-  send_to_all(context, slot, source, slot.miss ? Counter::answered_default : Counter::answered_upstream,
-              from);
+  send_to_all(context, slot, source, counter_of(slot), from);
   close(context, slot);
+}
+
+// `bucket` is the pair's; `reply` and `name` are room for what the message says.
+void relay_one(Context& context, const Answer& answer, std::uint32_t bucket, dns::Reply& reply,
+               dns::Name& name) {
+  rte_mbuf* packet = answer.packet;
+  const net::FrameView& f = answer.frame;
+  std::uint8_t* wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, f.payload_offset);
+  const std::span<const std::uint8_t> message(wire, f.payload_length);
+  if (message.size() < dns::kHeaderSize) return drop(context, packet, AnswerDrop::short_header);
+  unsigned which = 0;
+  Slot* slot = context.pending.find(bucket, f.destination_port, load_be16(wire), which);
+  if (slot == nullptr) return drop(context, packet, AnswerDrop::unknown);
+  const state::Try& t = slot->attempt[which];
+  if (t.target.address != f.source || t.target.port != f.source_port) {
+    return drop(context, packet, AnswerDrop::wrong_source);
+  }
+  if (t.source != f.destination) return drop(context, packet, AnswerDrop::wrong_destination);
+  bool is_lower = false;
+  const std::size_t end = end_of_same_question(*slot, message, is_lower);
+  if (end == 0) [[unlikely]]
+    return drop(context, packet, reason_of(dns::parse_reply(message, reply, name)));
+  const dns::ReplyVerdict verdict = dns::parse_reply(message, end, reply);
+  if (verdict != dns::ReplyVerdict::kGood) return drop(context, packet, reason_of(verdict));
+  ++context.stats[Counter::answers_taken];
+  note_answer(context, t, reply);
+  finish(context, *slot, packet, wire, f.payload_length, reply, &t, is_lower);
+}
+
+}  // namespace
+
+void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
+             const dns::Reply& reply, const state::Try* from) {
+  const bool is_lower = equal_octets(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
+  finish(context, slot, packet, wire, length, reply, from, is_lower);
 }
 
 void fail(Context& context, Slot& slot, dns::ExtendedError error) {
@@ -296,8 +350,9 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   }
   if (packet == nullptr) {
     for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
-      if (context.pending.waiter(i)->transport != state::Transport::kAsk) {
+      if (is_query(context.pending.waiter(i)->transport)) {
         ++context.stats.query_drops[QueryDrop::no_buffer];
+        bump(context.figure(context.pending.waiter(i)->figure).dropped);
       }
     }
     return close(context, slot);
@@ -319,25 +374,29 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   store(context, slot, {wire, end}, reply);
   std::uint64_t queries = 0;
   for (std::uint32_t i = slot.waiters; i != state::kNone; i = context.pending.waiter(i)->next) {
-    if (context.pending.waiter(i)->transport != state::Transport::kAsk) ++queries;
+    if (is_query(context.pending.waiter(i)->transport)) ++queries;
   }
   context.stats[Counter::errors_servfail] += queries;
-  const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, error, nullptr, 0};
+  const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, true, error, nullptr, 0};
   send_to_all(context, slot, source, Counter::answered_error, nullptr);
   close(context, slot);
 }
 
 void relay(Context& context, Burst& burst) {
   const std::span<const Answer> answers(burst.answer.data(), burst.answers);
-  for (const Answer& answer : answers)
-    context.pending.prefetch_pair(answer.frame.destination_port, id_of(answer));
-  std::array<const Slot*, kBurst> slots;
+  std::array<std::uint32_t, kBurst> bucket;
   for (std::size_t i = 0; i < answers.size(); ++i)
-    slots[i] = context.pending.prefetch_slot(answers[i].frame.destination_port, id_of(answers[i]));
+    bucket[i] = context.pending.prefetch_pair(answers[i].frame.destination_port, id_of(answers[i]));
+  std::array<const Slot*, kBurst> slots;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    unsigned which;
+    slots[i] = context.pending.find(bucket[i], answers[i].frame.destination_port, id_of(answers[i]), which);
+    if (slots[i] != nullptr) context.pending.prefetch_slot(*slots[i]);
+  }
   for (std::size_t i = 0; i < answers.size(); ++i)
     if (slots[i] != nullptr) context.pending.prefetch_waiter(*slots[i]);
-  for (const Answer& answer : answers)
-    relay_one(context, answer, burst.reply, burst.name);
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    relay_one(context, answers[i], bucket[i], burst.reply, burst.name);
   burst.answers = 0;
 }
 

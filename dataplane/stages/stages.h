@@ -39,6 +39,13 @@ void parse(Context& context, Burst& burst);
 /// key's origin set.
 void match(Context& context, Burst& burst);
 
+// watch.cpp
+// ---------------------------------------------------------------------------------------------------------
+/// Finds the watches that fire for a network's queries (names[i], null: another's), whose matches are `best`:
+/// counts them, tells the control plane, and sees to it that they are matched the next time, too.
+void watch(Context& context, Burst& burst, const rules::Association& rules, const dns::Name* const* names,
+           const rules::Match* best);
+
 // cached.cpp
 // --------------------------------------------------------------------------------------------------------
 /// Answers what the cache holds and this routing was led to before: nearly all hits. No rule is looked up.
@@ -51,8 +58,8 @@ void answer_from_cache(Context& context, Burst& burst);
 /// Gives every remaining query a pending slot: joins an equal one in flight, sends it to a target, or hands
 /// it to the control plane. Nothing is alive afterwards.
 void forward(Context& context, Burst& burst);
-/// Decisions of the control plane for misses (kDecision, kAnswer, kFail), and asks of its own (kAsk). Takes
-/// the packet.
+/// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
+/// (kAsk). Takes the packet.
 void take_decision(Context& context, rte_mbuf* packet);
 void take_answer(Context& context, rte_mbuf* packet);
 void take_failure(Context& context, rte_mbuf* packet);
@@ -88,43 +95,55 @@ void punt(Context& context, std::uint8_t port, rte_mbuf* packet, bool neighbour)
 
 // answer.cpp
 // --------------------------------------------------------------------------------------------------------
-/// Sends the answer of `length` octets that stands at query.wire back to who asked, and counts it: the
-/// query's own question, unless that could not be read, with a new header in front and new octets behind.
-/// `tail` is the sum (net/checksum.h) of those behind the question, as if they began at an even offset.
-/// Takes the packet.
-void send_answer(Context& context, Query& query, std::size_t length, net::Sum tail, Counter counted);
+// send_answer(), in reflect.h, is what the three below and the cache's stages send a query's answer
+// with.
 /// Makes an answer in place (dns::make_reply) and sends it.
 void send_reply(Context& context, Query& query, const dns::ReplyFields& fields, Counter counted);
+/// Gives up a query that was counted. Takes the packet; one of the control plane's own goes back there,
+/// empty.
+void drop_query(Context& context, Query& query, QueryDrop reason);
 /// An error of ours.
 void send_error(Context& context, Query& query, dns::Rcode rcode, dns::ExtendedError error);
+/// Whose answer the control plane gets.
+struct Asker {
+  std::uint64_t ticket;
+  state::Transport transport;
+  state::Routing routing;  ///< Network::routing of the client's network
+};
+/// Gives the answer of `length` octets at `wire` inside `packet` to the control plane, for the stream client
+/// (or what it asked itself) whose ticket it carries. Takes the packet.
+void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std::size_t length,
+                     const Asker& asker, Counter counted, const state::Try* truncated_by);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
-/// Sends `length` octets of DNS at `wire` inside `packet`, whose sum is `sum`, to a waiter. Takes the packet.
-void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mbuf* packet, std::uint8_t* wire,
-                    std::size_t length, net::Sum sum, Counter counted, const state::Try* truncated_by);
-
-/// Puts the headers of `adjacency` in front of a question (the packet's data, whose sum is `sum`) and sends
-/// it. Takes the packet.
-void send_question(Context& context, rte_mbuf* packet, net::Sum sum, const net::Adjacency& adjacency,
-                   std::uint16_t source_port, Counter counted);
+// to_waiter.h and to_target.h: the ways of forward.cpp and relay.cpp out.
 
 // transmit.cpp
 // ------------------------------------------------------------------------------------------------------
+/// Gives the port's queued frames to its driver. What the driver doesn't take is dropped and counted.
+void flush_port(Context& context, WorkerPort& port);
 /// Queues a frame for the port; sends the queue when it is full. Takes the packet.
-void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter counted);
-/// Gives all queued frames to the drivers. What a driver doesn't take is dropped and counted.
+inline void transmit(Context& context, WorkerPort& port, rte_mbuf* packet, Counter counted) {
+  TransmitQueue& queue = port.transmit;
+  queue.packets[queue.count] = packet;
+  queue.counted[queue.count] = counted;
+  if (++queue.count == TransmitQueue::kSize) flush_port(context, port);
+}
+inline void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter counted) {
+  transmit(context, context.ports[port], packet, counted);
+}
+/// The same for all ports.
 void flush(Context& context);
 
-/// Counts how long a waiter waited for the answer that is made for it now.
-inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted) {
-  if (waiter.transport == state::Transport::kAsk) return;  // no query
-  context.stats.note_wait(counted, context.now.us - waiter.arrived_us);
-}
-
-/// Gives up a query that was counted: frees its packet.
-inline void drop_query(Context& context, rte_mbuf* packet, QueryDrop reason) {
-  ++context.stats.query_drops[reason];
-  rte_pktmbuf_free(packet);
+/// Counts the answer that is made for a waiter now, and how long it waited: in all, and for its rule.
+inline void note_wait(Context& context, const state::Waiter& waiter, Counter counted, unsigned rcode) {
+  if (!is_query(waiter.transport)) return;
+  const std::uint64_t us = context.now.us - waiter.arrived_us;
+  Figure& figure = context.figure(waiter.figure);
+  bump(figure.answers[figure_rcode(rcode)]);
+  const std::size_t bucket = Durations::bucket_of(us);
+  context.stats.note_wait(counted, us, bucket);
+  if (Stats::is_wait(counted, us)) figure.note_wait(bucket, us);
 }
 
 }  // namespace shunt

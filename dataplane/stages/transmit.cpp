@@ -23,6 +23,8 @@ void take_back(Stats& stats, Counter counted) {
   }
 }
 
+}  // namespace
+
 void flush_port(Context& context, WorkerPort& port) {
   TransmitQueue& queue = port.transmit;
   std::uint64_t octets = 0;
@@ -43,15 +45,6 @@ void flush_port(Context& context, WorkerPort& port) {
   context.stats[Counter::frames_sent] += sent;
   context.stats[Counter::octets_sent] += octets;
   queue.count = 0;
-}
-
-}  // namespace
-
-void transmit(Context& context, std::uint8_t port, rte_mbuf* packet, Counter counted) {
-  WorkerPort& out = context.ports[port];
-  out.transmit.packets[out.transmit.count] = packet;
-  out.transmit.counted[out.transmit.count] = counted;
-  if (++out.transmit.count == TransmitQueue::kSize) flush_port(context, out);
 }
 
 void flush(Context& context) {

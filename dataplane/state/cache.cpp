@@ -1,7 +1,5 @@
 #include "dataplane/state/cache.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <bit>
 #include <cassert>
@@ -34,54 +32,21 @@ constexpr unsigned kMaxReclaims = 8;
 
 constexpr std::uint16_t kKeptFlags = dns::kAa | dns::kRa | dns::kAd | dns::kRcodeMask;
 
-// Compares `length` octets; both sides are readable to the next multiple of 16 beyond it.
-bool equal_names(const std::uint8_t* a, const std::uint8_t* b, std::size_t length) {
-  for (;; a += 16, b += 16, length -= 16) {
-    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(a));
-    const __m128i y = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
-    const auto differ = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, y))) ^ 0xffff;
-    if (length <= 16) return (differ & ((1u << length) - 1)) == 0;
-    if (differ != 0) return false;
-  }
-}
-
-bool same_question(CacheEntry& entry, const CacheKey& key) {
-  return entry.type == key.type && entry.key_flags == key.flags && entry.name_length == key.name_length &&
-         equal_names(key.name, entry.name(), key.name_length);
-}
 bool same_key(CacheEntry& entry, const CacheKey& key) {
-  return entry.origin == key.origin && same_question(entry, key);
-}
-bool same_routing(CacheEntry& entry, const CacheKey& key) {
-  return entry.routing == key.routing && same_question(entry, key);
+  return entry.origin == key.origin && entry.question == CacheEntry::question_of(key) &&
+         entry.has_name(key.name);
 }
 
 std::uint16_t units_for(std::size_t name, std::size_t ttls, std::size_t body) {
   return static_cast<std::uint16_t>((CacheEntry::octets_for(name, ttls, body) + kCacheUnit - 1) / kCacheUnit);
 }
 
-void fill(CacheHit& hit, CacheEntry& entry, std::uint32_t now) {
-  if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
-  hit.body = entry.body();
-  hit.body_length = entry.body_length;
-  hit.flags = entry.flags;
-  hit.maker = entry.maker;
-  hit.ancount = entry.ancount;
-  hit.nscount = entry.nscount;
-  hit.arcount = entry.arcount;
-  hit.ttl_offset = entry.ttl_offsets();
-  hit.ttl_count = entry.ttl_count;
-  hit.ttl_weight = entry.ttl_weight;
-  hit.age = now - entry.inserted;
-  hit.body_sum = entry.body_sum;
-}
-
 bool is_at_or_below(CacheEntry& entry, const dns::Name& suffix) {
   const std::uint8_t* const name = entry.name();
   std::size_t at = 0;
-  while (entry.name_length - at > suffix.length)
+  while (entry.name_length() - at > suffix.length)
     at += std::size_t{name[at]} + 1;
-  return entry.name_length - at == suffix.length &&
+  return entry.name_length() - at == suffix.length &&
          std::memcmp(name + at, suffix.wire.data(), suffix.length) == 0;
 }
 
@@ -112,7 +77,8 @@ bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const 
 }  // namespace
 
 struct Cache::State {
-  explicit State(std::span<std::byte> memory);
+  /// `found_in` is the cache's own, which its lookups go through; it is set up here.
+  State(std::span<std::byte> memory, CacheIndex& found_in);
 
   CacheEntry& at(std::uint32_t place) const {
     return *reinterpret_cast<CacheEntry*>(entry_memory + std::size_t{place} * kCacheUnit);
@@ -135,7 +101,7 @@ struct Cache::State {
   std::size_t flush_if(Match match);
 
   std::byte* entry_memory = nullptr;
-  CacheIndex index;
+  CacheIndex& index;
   CacheRing small, main;
   std::size_t entries = 0;
   std::size_t octets = 0;
@@ -143,7 +109,7 @@ struct Cache::State {
   unsigned moves_left = 0;
 };
 
-Cache::State::State(std::span<std::byte> memory) {
+Cache::State::State(std::span<std::byte> memory, CacheIndex& found_in) : index(found_in) {
   assert(reinterpret_cast<std::uintptr_t>(memory.data()) % kCacheLine == 0);
   const std::size_t buckets = memory.size() / (kOctetsPerBucket + sizeof(CacheIndex::Bucket));
   const std::size_t index_octets = buckets * sizeof(CacheIndex::Bucket);
@@ -172,12 +138,10 @@ CacheEntry& Cache::State::create(const CacheKey& key, std::uint16_t units, std::
   const std::uint32_t place = ring.allocate(units, entry_memory);
   auto& entry = *new (static_cast<void*>(&at(place))) CacheEntry{};
   entry.units = units;
-  entry.key_flags = key.flags;
   entry.home = index.home(key.hash);
   entry.origin = key.origin;
   entry.routing = key.routing;
-  entry.type = key.type;
-  entry.name_length = key.name_length;
+  entry.question = CacheEntry::question_of(key);
   entry.inserted = now;
   entry.lifetime = lifetime;
   std::memcpy(entry.name(), key.name, key.name_length);
@@ -299,49 +263,31 @@ std::size_t Cache::State::flush_if(Match match) {
 }
 
 Cache::Cache(std::span<std::byte> memory) {
-  if (memory.size() >= kMinMemory) state_ = new State(memory);
+  if (memory.size() < kMinMemory) return;
+  state_ = new State(memory, index_);
+  entries_at_ = state_->entry_memory;
 }
 
 Cache::~Cache() {
   delete state_;
 }
 
-void Cache::prefetch_bucket(std::uint64_t hash) const {
-  if (state_ != nullptr) state_->index.prefetch(hash);
-}
-
-Cache::Place Cache::prefetch_entry(std::uint64_t hash) const {
-  if (state_ == nullptr) return CacheIndex::kNone;
-  const Place place = state_->index.propose(hash);
-  const CacheEntry* const entry = &state_->at(place == CacheIndex::kNone ? 0 : place);
-  prefetch(entry);
-  prefetch(reinterpret_cast<const std::byte*>(entry) + kCacheLine);
-  return place;
-}
-
-bool Cache::find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
-  if (state_ == nullptr) return false;
+bool Cache::search(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   const std::uint32_t place = state_->lookup(key);
   if (place == CacheIndex::kNone) return false;
-  CacheEntry& entry = state_->at(place);
-  if (!entry.fresh(now)) return false;
-  if (entry.routing != key.routing) entry.routing = key.routing;
-  fill(hit, entry, now);
+  CacheEntry& entry = at(place);
+  if (!take(entry, now, hit)) return false;
+  hit.figure = key.figure;
+  if (entry.routing != key.routing && key.routing != kNoRouting) {
+    entry.routing = key.routing;
+    entry.answer.figure = key.figure;
+  }
   return true;
 }
 
-bool Cache::find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit) {
-  if (state_ == nullptr) return false;
-  CacheEntry* entry = proposed == CacheIndex::kNone ? nullptr : &state_->at(proposed);
-  if (entry == nullptr || !same_routing(*entry, key)) {
-    const std::uint32_t place = state_->index.find(
-        key.hash, [&](std::uint32_t other) { return same_routing(state_->at(other), key); });
-    if (place == CacheIndex::kNone) return false;
-    entry = &state_->at(place);
-  }
-  if (!entry->fresh(now)) return false;
-  fill(hit, *entry, now);
-  return true;
+CacheEntry* Cache::search_routed(const CacheKey& key) const {
+  const Place place = index_.find(key.hash, [&](Place other) { return same_routing(at(other), key); });
+  return place == CacheIndex::kNone ? nullptr : &at(place);
 }
 
 bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
@@ -362,20 +308,22 @@ bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, c
   if (lifetime == 0) return false;
 
   CacheEntry& entry = s.create(key, units, now, lifetime);
-  entry.flags = reply.header.flags & kKeptFlags;
-  entry.ancount = static_cast<std::uint8_t>(reply.header.ancount);
-  entry.nscount = static_cast<std::uint8_t>(reply.header.nscount);
-  entry.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
-  entry.body_length = body_length;
+  entry.answer.figure = key.figure;
+  entry.answer.flags = reply.header.flags & kKeptFlags;
+  entry.answer.ancount = static_cast<std::uint8_t>(reply.header.ancount);
+  entry.answer.nscount = static_cast<std::uint8_t>(reply.header.nscount);
+  entry.answer.arcount = static_cast<std::uint8_t>(reply.header.arcount - (reply.edns.present ? 1 : 0));
+  entry.answer.body_length = body_length;
   entry.ttl_count = static_cast<std::uint8_t>(reply.ttl_count);
   std::memcpy(entry.body(), message.data() + reply.question_end, body_length);
   for (std::size_t i = 0; i < reply.ttl_count; ++i) {
     const auto offset = static_cast<std::uint16_t>(reply.ttl_offset[i] - reply.question_end);
     entry.ttl_offsets()[i] = offset;
-    entry.ttl_weight = static_cast<std::uint16_t>(entry.ttl_weight + ((offset & 1) == 0 ? 256 : 1));
+    entry.answer.ttl_weight =
+        static_cast<std::uint16_t>(entry.answer.ttl_weight + ((offset & 1) == 0 ? 256 : 1));
     store_be32(entry.body() + offset, stored_ttl(i));
   }
-  entry.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
+  entry.answer.body_sum = net::fold(net::add_octets(0, entry.body(), body_length));
   return true;
 }
 
@@ -385,13 +333,15 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   const std::uint16_t units = units_for(key.name_length, 0, answer.body.size());
   if (units > state_->small.capacity() / 4) return false;
   CacheEntry& entry = state_->create(key, units, now, seconds);
-  entry.maker = answer.maker;
-  entry.flags = answer.flags & kKeptFlags;
-  entry.ancount = static_cast<std::uint8_t>(answer.ancount);
-  entry.nscount = static_cast<std::uint8_t>(answer.nscount);
-  entry.body_length = static_cast<std::uint16_t>(answer.body.size());
+  entry.answer.maker = answer.maker;
+  entry.answer.figure = key.figure;
+  entry.answer.flags = answer.flags & kKeptFlags;
+  entry.answer.ancount = static_cast<std::uint8_t>(answer.ancount);
+  entry.answer.nscount = static_cast<std::uint8_t>(answer.nscount);
+  entry.answer.arcount = static_cast<std::uint8_t>(answer.arcount);
+  entry.answer.body_length = static_cast<std::uint16_t>(answer.body.size());
   std::memcpy(entry.body(), answer.body.data(), answer.body.size());
-  entry.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));
+  entry.answer.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));
   return true;
 }
 
@@ -437,33 +387,6 @@ bool Cache::consistent() const {
     });
   }
   return found && live == state_->entries && octets == state_->octets && state_->index.count() == live;
-}
-
-void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room) {
-  // In whole blocks where there is room to write too much; the cache's memory has it to read.
-  const std::size_t blocks = (hit.body_length + 15u) / 16;
-  if (blocks * 16 <= room) [[likely]] {
-    for (std::size_t i = 0; i < blocks * 16; i += 16) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i),
-                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(hit.body + i)));
-    }
-  } else {
-    std::memcpy(to, hit.body, hit.body_length);
-  }
-  if (hit.age == 0) return;
-  for (unsigned i = 0; i < hit.ttl_count; ++i) {
-    std::uint8_t* const ttl = to + hit.ttl_offset[i];
-    store_be32(ttl, load_be32(ttl) - hit.age);
-  }
-}
-
-std::uint16_t aged_sum(const CacheHit& hit) {
-  // Modulo 2^16 - 1 the four octets of a TTL at an odd offset count as its value, and at an even one, where a
-  // little-endian sum sees each pair of octets swapped, as 256 times that. So ageing takes off age *
-  // ttl_weight, whatever the TTLs are. The multiple of 2^16 - 1 is above that product (32 and 16 bits) and
-  // keeps the difference positive.
-  constexpr std::uint64_t kZero = std::uint64_t{0xffff} << 33;
-  return net::fold(hit.body_sum + kZero - std::uint64_t{hit.age} * hit.ttl_weight);
 }
 
 }  // namespace shunt::state

@@ -1,4 +1,4 @@
-// Where an answer lies: buckets of one cache line each. Private to cache.cpp.
+// Where an answer lies: buckets of one cache line each. Private to the cache.
 //
 // A bucket holds ten entries' tags (16 bits of the hash) and places. An entry whose home bucket is full lives
 // in one of the next ones; the home counts those, so that only lookups there go on. Each bucket also
@@ -56,6 +56,9 @@ class CacheIndex {
     const std::uint32_t place = bucket.place[static_cast<unsigned>(std::countr_zero(m | 1u << (kSlots - 1)))];
     return m == 0 ? kNone : place;
   }
+
+  /// Where propose() found none: true where there may be one all the same, in a further bucket.
+  bool goes_on(std::uint64_t hash) const { return buckets_[home(hash)].elsewhere != 0; }
 
   /// The first place proposed that `is_it(place)` accepts, or kNone.
   template <typename IsIt>

@@ -1,4 +1,4 @@
-// An answer at rest, and the rings that answers lie in: both private to cache.cpp.
+// The rings that answers lie in: private to cache.cpp.
 #pragma once
 
 #include <algorithm>
@@ -6,63 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
-#include "dataplane/state/cache.h"
+#include "dataplane/state/cache_entry.h"
 
 namespace shunt::state {
-
-/// Entries are placed and sized in units of this many octets, so that 32 bits address 64 GiB.
-inline constexpr std::size_t kCacheUnit = 16;
-
-/// The fixed part of an answer at rest. Behind it lie its name (lower case), an octet where that makes the
-/// length even, its TTL offsets, its body: what a hit reads is contiguous, two cache lines for a usual answer
-/// of one record.
-struct CacheEntry {
-  // What `state` is made of.
-  static constexpr std::uint8_t kHit = 1;      ///< found since it was stored or last moved
-  static constexpr std::uint8_t kDead = 2;     ///< replaced or flushed; the index no longer names it
-  static constexpr std::uint8_t kPadding = 4;  ///< fills a ring up to its end; only `units` and `state` exist
-
-  std::uint16_t units;  ///< size of all of it
-  std::uint8_t state;
-  // The key.
-  std::uint8_t key_flags;
-  std::uint32_t home;     ///< index bucket of its hash
-  std::uint32_t routing;  ///< that led to `origin` last
-  std::uint32_t origin;
-  std::uint16_t type;
-  std::uint8_t name_length;
-  std::uint8_t ttl_count;
-  // Times, seconds.
-  std::uint32_t inserted;
-  std::uint32_t lifetime;
-  // The answer; see CacheHit. It has kMaxTtls records at most, so that each count fits an octet.
-  std::uint16_t flags;
-  std::uint16_t body_length;
-  std::uint16_t body_sum;
-  std::uint16_t ttl_weight;
-  std::uint8_t ancount, nscount, arcount;
-  Maker maker;
-
-  static std::size_t octets_for(std::size_t name, std::size_t ttls, std::size_t body) {
-    return sizeof(CacheEntry) + even(name) + 2 * ttls + body;
-  }
-  std::uint8_t* name() { return reinterpret_cast<std::uint8_t*>(this + 1); }
-  std::uint16_t* ttl_offsets() { return reinterpret_cast<std::uint16_t*>(name() + even(name_length)); }
-  std::uint8_t* body() { return reinterpret_cast<std::uint8_t*>(ttl_offsets() + ttl_count); }
-
-  bool live() const { return (state & (kDead | kPadding)) == 0; }
-  bool hit() const { return (state & kHit) != 0; }
-  /// Also false where the clock ran backwards, which it does not.
-  bool fresh(std::uint32_t now) const { return now - inserted < lifetime; }
-  std::size_t octets() const { return units * kCacheUnit; }
-
- private:
-  static std::size_t even(std::size_t n) { return n + (n & 1); }
-};
-static_assert(sizeof(CacheEntry) == 40 && alignof(CacheEntry) == 4);
-static_assert(std::is_trivially_copyable_v<CacheEntry>);
 
 /// Entries one behind the other, the oldest at the tail, each in one piece. Positions are units from the
 /// first octet of the cache's entry memory, of which this ring has [start, start + capacity). Holds only the

@@ -35,16 +35,6 @@ class Dealer {
   std::byte* at_;
 };
 
-// What a question with one try and a short name needs of its slot.
-void prefetch_lines(const Slot& slot) {
-  prefetch(&slot);
-  prefetch(&slot.attempt[0]);
-  prefetch(reinterpret_cast<const std::byte*>(&slot.attempt[0]) + sizeof(Try) - 1);
-  prefetch(&slot.name);
-}
-
-constexpr unsigned kMaxDraws = 64;  // at half load a draw fails every second time: 2^-64
-
 }  // namespace
 
 std::size_t Pending::memory_octets(std::uint32_t slots) {
@@ -81,94 +71,6 @@ Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts p
   secret_b_ = random_.next64();
 }
 
-std::uint32_t Pending::bucket_of(std::uint16_t port, std::uint16_t id) const {
-  const std::uint64_t pair = std::uint64_t{port} << 16 | id;
-  return static_cast<std::uint32_t>(dns::mix(pair ^ secret_b_, secret_a_)) & pair_mask_;
-}
-
-std::uint32_t Pending::client_bucket(const IpAddress& client) const {
-  const std::uint64_t high = load_le64(client.octets.data()), low = load_le64(client.octets.data() + 8);
-  return static_cast<std::uint32_t>(dns::mix(high ^ secret_a_, low ^ secret_b_)) & kLoadMask;
-}
-
-std::uint32_t Pending::equal_bucket(const QuestionKey& key) const {
-  return static_cast<std::uint32_t>(dns::mix(key.hash ^ key.origin, secret_a_)) & equal_mask_;
-}
-std::uint32_t Pending::equal_bucket(const Slot& slot) const {
-  return static_cast<std::uint32_t>(dns::mix(slot.hash ^ slot.origin, secret_a_)) & equal_mask_;
-}
-
-Slot* Pending::find_equal(const QuestionKey& key) {
-  for (std::uint32_t i = equals_[equal_bucket(key)]; i != kNone; i = slots_[i].next_equal) {
-    Slot& s = slots_[i];
-    if (s.hash == key.hash && s.origin == key.origin && s.upstream == key.upstream && s.type == key.type &&
-        s.klass == key.klass && s.flags == key.flags && s.name_length == key.name->length &&
-        std::memcmp(s.name.data(), key.name->wire.data(), s.name_length) == 0) {
-      return &s;
-    }
-  }
-  return nullptr;
-}
-
-Slot* Pending::open(const QuestionKey& key, bool shared) {
-  if (free_slot_count_ == 0) return nullptr;
-  const std::uint32_t index = free_slots_[--free_slot_count_];
-  ++open_;
-  Slot& s = slots_[index];
-  s.waiting = Waiting::kForControl;
-  s.tries = 0;
-  s.flags = key.flags;
-  s.shared = shared;
-  s.miss = false;
-  s.name_length = key.name->length;
-  s.type = key.type;
-  s.klass = key.klass;
-  ++s.serial;
-  s.upstream = key.upstream;
-  s.origin = key.origin;
-  s.routing = key.routing;
-  s.waiters = kNone;
-  s.waiter_count = 0;
-  s.spoke = kNone;
-  s.hash = key.hash;
-  s.give_up_us = 0;
-  s.held = nullptr;
-  std::memcpy(s.name.data(), key.name->wire.data(), s.name_length);
-  if (shared) {
-    std::uint32_t& head = equals_[equal_bucket(s)];
-    s.next_equal = head;
-    head = index;
-  }
-  ++upstream_load_[s.upstream & kLoadMask];
-  return &s;
-}
-
-Waiter* Pending::add_waiter(Slot& slot) {
-  if (free_waiter_count_ == 0) return nullptr;
-  const std::uint32_t index = free_waiters_[--free_waiter_count_];
-  Waiter& w = waiters_[index];
-  w.next = slot.waiters;
-  slot.waiters = index;
-  ++slot.waiter_count;
-  return &w;
-}
-
-void Pending::count(const Waiter& waiter) {
-  if (waiter.transport == Transport::kAsk) return;
-  ++waiting_;
-  ++client_load_[client_bucket(waiter.client)];
-}
-
-void Pending::unshare(Slot& slot) {
-  if (!slot.shared) return;
-  slot.shared = false;
-  const std::uint32_t index = index_of(slot);
-  std::uint32_t* link = &equals_[equal_bucket(slot)];
-  while (*link != index)
-    link = &slots_[*link].next_equal;
-  *link = slot.next_equal;
-}
-
 Pending::Draw Pending::draw(std::uint16_t first_port, std::uint16_t last_port) {
   const std::uint16_t port = ports_.draw(random_, first_port, last_port);
   if (port == 0) return {};
@@ -188,68 +90,12 @@ void Pending::draw_ahead(unsigned count, std::uint16_t first_port, std::uint16_t
   }
 }
 
-Try* Pending::begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port) {
-  if (slot.tries == kMaxTries) return nullptr;
-  for (unsigned n = 0; n < kMaxDraws; ++n) {
-    const bool ahead = drawn_count_ != 0 && first_port == drawn_first_ && last_port == drawn_last_;
-    const Draw d = ahead ? drawn_[--drawn_count_] : draw(first_port, last_port);
-    if (d.port == 0) return nullptr;
-    if (pairs_[d.bucket].attempt != kNone) continue;
-    pairs_[d.bucket] = {index_of(slot) * kMaxTries + slot.tries, d.port, d.id};
-    Try& t = slot.attempt[slot.tries++];
-    t.bucket = d.bucket;
-    t.id = d.id;
-    t.port = d.port;
-    return &t;
-  }
-  return nullptr;
-}
-
-Slot* Pending::find(std::uint16_t port, std::uint16_t id, unsigned& which) {
-  const Pair& pair = pairs_[bucket_of(port, id)];
-  if (pair.attempt == kNone || pair.port != port || pair.id != id) return nullptr;
-  which = pair.attempt % kMaxTries;
-  return &slots_[pair.attempt / kMaxTries];
-}
-
-Slot* Pending::prefetch_slot(std::uint16_t port, std::uint16_t id) {
-  unsigned which = 0;
-  Slot* const slot = find(port, id, which);
-  if (slot == nullptr) return nullptr;
-  prefetch_lines(*slot);
-  return slot;
-}
-
 void Pending::prefetch_free(unsigned ahead) const {
-  if (ahead < free_slot_count_) prefetch_lines(slots_[free_slots_[free_slot_count_ - 1 - ahead]]);
+  if (ahead < free_slot_count_) prefetch_slot(slots_[free_slots_[free_slot_count_ - 1 - ahead]]);
   if (ahead >= free_waiter_count_) return;
   const Waiter& waiter = waiters_[free_waiters_[free_waiter_count_ - 1 - ahead]];
   prefetch(&waiter);
   prefetch(reinterpret_cast<const std::byte*>(&waiter) + kCacheLine);
-}
-
-void Pending::arm(Slot& slot, std::uint64_t due_us) {
-  disarm(slot);
-  std::uint64_t turn = due_us / kSpokeUs + 1;  // the spoke is due when its whole span has passed
-  if (turn <= turned_) turn = turned_ + 1;
-  if (turn >= turned_ + kSpokes) turn = turned_ + kSpokes - 1;
-  const std::uint32_t index = index_of(slot);
-  slot.spoke = static_cast<std::uint32_t>(turn % kSpokes);
-  slot.previous_due = kNone;
-  slot.next_due = spokes_[slot.spoke];
-  if (slot.next_due != kNone) slots_[slot.next_due].previous_due = index;
-  spokes_[slot.spoke] = index;
-}
-
-void Pending::disarm(Slot& slot) {
-  if (slot.spoke == kNone) return;
-  if (slot.next_due != kNone) slots_[slot.next_due].previous_due = slot.previous_due;
-  if (slot.previous_due != kNone) {
-    slots_[slot.previous_due].next_due = slot.next_due;
-  } else {
-    spokes_[slot.spoke] = slot.next_due;
-  }
-  slot.spoke = kNone;
 }
 
 unsigned Pending::expired(std::uint64_t now_us, std::span<Slot*> out) {
@@ -268,28 +114,6 @@ unsigned Pending::expired(std::uint64_t now_us, std::span<Slot*> out) {
     ++turned_;
   }
   return n;
-}
-
-void Pending::close(Slot& slot) {
-  assert(slot.waiting != Waiting::kFree);
-  unshare(slot);
-  disarm(slot);
-  for (unsigned i = 0; i < slot.tries; ++i)
-    pairs_[slot.attempt[i].bucket].attempt = kNone;
-  for (std::uint32_t i = slot.waiters; i != kNone;) {
-    Waiter& w = waiters_[i];
-    if (w.transport != Transport::kAsk) {
-      --waiting_;
-      --client_load_[client_bucket(w.client)];
-    }
-    free_waiters_[free_waiter_count_++] = i;
-    i = w.next;
-  }
-  --upstream_load_[slot.upstream & kLoadMask];
-  slot.waiting = Waiting::kFree;
-  slot.waiters = kNone;
-  free_slots_[free_slot_count_++] = index_of(slot);
-  --open_;
 }
 
 }  // namespace shunt::state

@@ -13,11 +13,14 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
+#include "dataplane/base/octets.h"
 #include "dataplane/base/prefetch.h"
 #include "dataplane/base/random.h"
 #include "dataplane/dns/name.h"
@@ -38,7 +41,13 @@ enum class Transport : std::uint8_t {
   kStream,  ///< through the control plane, by ticket: a TCP client's query
   kAsk,     ///< through the control plane, by ticket: a question of its own (a probe); not a query in the
             ///< counters
+  kAlias,   ///< likewise, but it takes a query's way: the target of a zone's alias, which is no zone's
 };
+
+/// Is it a client's query, and so one in the counters?
+inline bool is_query(Transport transport) {
+  return transport == Transport::kUdp || transport == Transport::kStream;
+}
 
 /// One client that waits, with all that its answer needs.
 struct Waiter {
@@ -55,8 +64,11 @@ struct Waiter {
   bool v4;
   bool edns;
   bool dnssec_ok;
-  std::uint64_t ticket;  ///< kStream, kAsk
+  std::uint16_t load_bucket;  ///< Pending's: where the client's queries are counted
+  std::uint64_t ticket;       ///< not for kUdp
   std::uint64_t arrived_us;
+  Routing routing;      ///< kStream, kAlias: Network::routing of the client's network
+  FigureNumber figure;  ///< of the rule that the query went to
   /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
   std::array<std::uint64_t, 4> upper;
 };
@@ -83,6 +95,7 @@ struct alignas(kCacheLine) Slot {
   bool miss = false;       ///< no rule matched
   std::uint8_t name_length = 0;
   std::uint16_t type = 0, klass = 0;
+  bool zone = false;           ///< a zone answers
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
@@ -92,8 +105,9 @@ struct alignas(kCacheLine) Slot {
   std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
   std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
   std::uint32_t spoke = kNone;
-  std::uint64_t hash = 0;        ///< cache_hash of the question
-  std::uint64_t give_up_us = 0;  ///< when the last of all waits ends
+  std::uint32_t equal_bucket = 0;  ///< of the index of questions, where `shared`
+  std::uint64_t hash = 0;          ///< cache_hash of the question
+  std::uint64_t give_up_us = 0;    ///< when the last of all waits ends
   rte_mbuf* held =
       nullptr;  ///< a question that isn't shared: a copy of the message, with its options, for the second try
   Try attempt[kMaxTries];
@@ -109,6 +123,7 @@ struct QuestionKey {
   Routing routing;  ///< that led to the origin; not part of what makes equal
   std::uint16_t type, klass;
   std::uint8_t flags;
+  std::uint32_t bucket = 0;  ///< from Pending::equal_bucket(): where equal ones are looked for
 };
 
 class Pending {
@@ -119,6 +134,10 @@ class Pending {
   /// `memory`, aligned to a cache line and zeroed, is the caller's and outlives this.
   Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts ports, Random& random);
 
+  /// For QuestionKey::bucket, from what else is in it.
+  std::uint32_t equal_bucket(std::uint64_t hash, Origin origin) const {
+    return static_cast<std::uint32_t>(dns::mix(hash ^ origin, secret_a_)) & equal_mask_;
+  }
   /// The slot that waits for an equal question, or null.
   Slot* find_equal(const QuestionKey& key);
   /// A fresh slot without waiters, or null when all are taken. `shared` puts it in the index of questions.
@@ -130,21 +149,37 @@ class Pending {
   /// Draws source port and id for a further try and enters them; null where tries or ports are used up.
   /// The caller fills in target, source and time.
   Try* begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port);
-  /// The slot whose try has this port and id, and which; null where there is none. A forgery that names no
-  /// pair touches one cache line.
-  Slot* find(std::uint16_t port, std::uint16_t id, unsigned& which);
   /// For a burst of answers, in steps, so that loads are under way together: the pair's bucket, then its
-  /// slot, then the slot's first waiter.
-  void prefetch_pair(std::uint16_t port, std::uint16_t id) const { prefetch(&pairs_[bucket_of(port, id)]); }
-  Slot* prefetch_slot(std::uint16_t port, std::uint16_t id);
+  /// slot, then the slot's first waiter. The bucket is found once, what is in it asked again.
+  std::uint32_t prefetch_pair(std::uint16_t port, std::uint16_t id) const {
+    const std::uint32_t bucket = bucket_of(port, id);
+    prefetch(&pairs_[bucket]);
+    return bucket;
+  }
+  /// The slot whose try has this port and id, whose bucket that is, and which; null where there is none. A
+  /// forgery that names no pair touches one cache line.
+  Slot* find(std::uint32_t bucket, std::uint16_t port, std::uint16_t id, unsigned& which) {
+    const Pair& pair = pairs_[bucket];
+    if (pair.attempt == kNone || pair.port != port || pair.id != id) return nullptr;
+    which = pair.attempt % kMaxTries;
+    return &slots_[pair.attempt / kMaxTries];
+  }
+  /// What a question with one try and a short name needs of its slot.
+  static void prefetch_slot(const Slot& slot) {
+    prefetch(&slot);
+    prefetch(&slot.attempt[0]);
+    prefetch(reinterpret_cast<const std::byte*>(&slot.attempt[0]) + sizeof(Try) - 1);
+    prefetch(&slot.name);
+  }
   void prefetch_waiter(const Slot& slot) const {
-    prefetch(&equals_[equal_bucket(slot)]);
+    if (slot.waiters == kNone) return;
+    if (slot.shared) prefetch(&equals_[slot.equal_bucket]);
     prefetch(&waiters_[slot.waiters]);
     prefetch(reinterpret_cast<const std::byte*>(&waiters_[slot.waiters]) + kCacheLine);
   }
   /// For a burst of questions: where an equal one would be found, and what the `ahead`-th open() from now
   /// will take.
-  void prefetch_equal(const QuestionKey& key) const { prefetch(&equals_[equal_bucket(key)]); }
+  void prefetch_equal(const QuestionKey& key) const { prefetch(&equals_[key.bucket]); }
   void prefetch_free(unsigned ahead) const;
   /// Draws pairs for the next `count` (at most kBurst) calls of begin_try() with that range, and starts
   /// loading their buckets.
@@ -166,8 +201,13 @@ class Pending {
   /// Waiters over UDP and streams: queries in the counters' sense. The caller sets a new waiter's transport
   /// through count().
   std::uint64_t waiting() const { return waiting_; }
-  /// Tells that a waiter's transport is set: from now on it counts.
-  void count(const Waiter& waiter);
+  /// Tells that a waiter's client and transport are set: from now on it counts.
+  void count(Waiter& waiter) {
+    if (!is_query(waiter.transport)) return;
+    waiter.load_bucket = static_cast<std::uint16_t>(client_bucket(waiter.client));
+    ++waiting_;
+    ++client_load_[waiter.load_bucket];
+  }
 
   /// Queries in flight of a client, of an upstream. Clients share 16,384 counters by hash: one may be charged
   /// for another's, which only matters for who is that close to the limit.
@@ -185,6 +225,7 @@ class Pending {
     std::uint32_t bucket;
     std::uint16_t port, id;
   };
+  static constexpr unsigned kMaxDraws = 64;  // at half load a draw fails every second time: 2^-64
   static constexpr std::uint32_t kLoads = 16384, kLoadMask = kLoads - 1;
   static constexpr std::uint64_t kSpokeUs = 4096;  // a spoke of the wheel spans about 4 ms
   static constexpr std::uint32_t kSpokes = 2048;   // 8.4 s: more than kMaxWaitMs
@@ -192,8 +233,6 @@ class Pending {
   std::uint32_t bucket_of(std::uint16_t port, std::uint16_t id) const;
   Draw draw(std::uint16_t first_port, std::uint16_t last_port);
   std::uint32_t client_bucket(const IpAddress& client) const;
-  std::uint32_t equal_bucket(const QuestionKey& key) const;
-  std::uint32_t equal_bucket(const Slot& slot) const;
   void disarm(Slot& slot);
 
   std::span<Slot> slots_;
@@ -214,5 +253,146 @@ class Pending {
   SourcePorts ports_;
   Random& random_;
 };
+
+inline std::uint32_t Pending::bucket_of(std::uint16_t port, std::uint16_t id) const {
+  const std::uint64_t pair = std::uint64_t{port} << 16 | id;
+  return static_cast<std::uint32_t>(dns::mix(pair ^ secret_b_, secret_a_)) & pair_mask_;
+}
+
+inline std::uint32_t Pending::client_bucket(const IpAddress& client) const {
+  const std::uint64_t high = load_le64(client.octets.data()), low = load_le64(client.octets.data() + 8);
+  return static_cast<std::uint32_t>(dns::mix(high ^ secret_a_, low ^ secret_b_)) & kLoadMask;
+}
+
+inline Slot* Pending::find_equal(const QuestionKey& key) {
+  for (std::uint32_t i = equals_[key.bucket]; i != kNone; i = slots_[i].next_equal) {
+    Slot& s = slots_[i];
+    if (s.hash == key.hash && s.origin == key.origin && s.upstream == key.upstream && s.type == key.type &&
+        s.klass == key.klass && s.flags == key.flags && s.name_length == key.name->length &&
+        equal_octets(s.name.data(), key.name->wire.data(), s.name_length)) {
+      return &s;
+    }
+  }
+  return nullptr;
+}
+
+inline Waiter* Pending::add_waiter(Slot& slot) {
+  if (free_waiter_count_ == 0) return nullptr;
+  const std::uint32_t index = free_waiters_[--free_waiter_count_];
+  Waiter& w = waiters_[index];
+  w.next = slot.waiters;
+  slot.waiters = index;
+  ++slot.waiter_count;
+  return &w;
+}
+
+inline void Pending::unshare(Slot& slot) {
+  if (!slot.shared) return;
+  slot.shared = false;
+  const std::uint32_t index = index_of(slot);
+  std::uint32_t* link = &equals_[slot.equal_bucket];
+  while (*link != index)
+    link = &slots_[*link].next_equal;
+  *link = slot.next_equal;
+}
+
+inline Try* Pending::begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port) {
+  if (slot.tries == kMaxTries) return nullptr;
+  for (unsigned n = 0; n < kMaxDraws; ++n) {
+    const bool ahead = drawn_count_ != 0 && first_port == drawn_first_ && last_port == drawn_last_;
+    const Draw d = ahead ? drawn_[--drawn_count_] : draw(first_port, last_port);
+    if (d.port == 0) return nullptr;
+    if (pairs_[d.bucket].attempt != kNone) continue;
+    pairs_[d.bucket] = {index_of(slot) * kMaxTries + slot.tries, d.port, d.id};
+    Try& t = slot.attempt[slot.tries++];
+    t.bucket = d.bucket;
+    t.id = d.id;
+    t.port = d.port;
+    return &t;
+  }
+  return nullptr;
+}
+
+inline Slot* Pending::open(const QuestionKey& key, bool shared) {
+  if (free_slot_count_ == 0) return nullptr;
+  const std::uint32_t index = free_slots_[--free_slot_count_];
+  ++open_;
+  Slot& s = slots_[index];
+  s.waiting = Waiting::kForControl;
+  s.tries = 0;
+  s.flags = key.flags;
+  s.shared = shared;
+  s.miss = false;
+  s.zone = false;
+  s.name_length = key.name->length;
+  s.type = key.type;
+  s.klass = key.klass;
+  ++s.serial;
+  s.upstream = key.upstream;
+  s.origin = key.origin;
+  s.routing = key.routing;
+  s.waiters = kNone;
+  s.waiter_count = 0;
+  s.spoke = kNone;
+  s.hash = key.hash;
+  s.give_up_us = 0;
+  s.held = nullptr;
+  for (unsigned i = 0; i < s.name_length; i += 16)
+    std::memcpy(&s.name[i], &key.name->wire[i], 16);
+  if (shared) {
+    s.equal_bucket = key.bucket;
+    std::uint32_t& head = equals_[key.bucket];
+    s.next_equal = head;
+    head = index;
+  }
+  ++upstream_load_[s.upstream & kLoadMask];
+  return &s;
+}
+
+inline void Pending::arm(Slot& slot, std::uint64_t due_us) {
+  disarm(slot);
+  std::uint64_t turn = due_us / kSpokeUs + 1;  // the spoke is due when its whole span has passed
+  if (turn <= turned_) turn = turned_ + 1;
+  if (turn >= turned_ + kSpokes) turn = turned_ + kSpokes - 1;
+  const std::uint32_t index = index_of(slot);
+  slot.spoke = static_cast<std::uint32_t>(turn % kSpokes);
+  slot.previous_due = kNone;
+  slot.next_due = spokes_[slot.spoke];
+  if (slot.next_due != kNone) slots_[slot.next_due].previous_due = index;
+  spokes_[slot.spoke] = index;
+}
+
+inline void Pending::disarm(Slot& slot) {
+  if (slot.spoke == kNone) return;
+  if (slot.next_due != kNone) slots_[slot.next_due].previous_due = slot.previous_due;
+  if (slot.previous_due != kNone) {
+    slots_[slot.previous_due].next_due = slot.next_due;
+  } else {
+    spokes_[slot.spoke] = slot.next_due;
+  }
+  slot.spoke = kNone;
+}
+
+inline void Pending::close(Slot& slot) {
+  assert(slot.waiting != Waiting::kFree);
+  unshare(slot);
+  disarm(slot);
+  for (unsigned i = 0; i < slot.tries; ++i)
+    pairs_[slot.attempt[i].bucket].attempt = kNone;
+  for (std::uint32_t i = slot.waiters; i != kNone;) {
+    Waiter& w = waiters_[i];
+    if (is_query(w.transport)) {
+      --waiting_;
+      --client_load_[w.load_bucket];
+    }
+    free_waiters_[free_waiter_count_++] = i;
+    i = w.next;
+  }
+  --upstream_load_[slot.upstream & kLoadMask];
+  slot.waiting = Waiting::kFree;
+  slot.waiters = kNone;
+  free_slots_[free_slot_count_++] = index_of(slot);
+  --open_;
+}
 
 }  // namespace shunt::state

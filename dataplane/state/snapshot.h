@@ -18,12 +18,15 @@
 #include "dataplane/net/adjacency.h"
 #include "dataplane/net/local_addresses.h"
 #include "dataplane/net/prefixes.h"
-#include "dataplane/rules/trie.h"
+#include "dataplane/rules/association.h"
+#include "dataplane/rules/figure_table.h"
 #include "dataplane/state/cache.h"
 
 namespace shunt::state {
 
 inline constexpr std::uint32_t kNoUpstream = 0xffffffff;
+/// Of Snapshot::zones, which is no upstream of anybody's.
+inline constexpr std::uint32_t kZonesUpstream = 0xfffffffe;
 
 /// Health of a target, published by the control plane in a fixed array; relaxed loads and stores.
 struct TargetHealth {
@@ -62,10 +65,7 @@ struct Endpoint {
 };
 
 struct Network {
-  std::array<const rules::RuleSet*, kMaxRuleSetsPerNetwork> sets{};
-  std::uint8_t set_count = 0;
-  const rules::RuleSet* builtin =
-      nullptr;  ///< weaker than any user's rule of the same name; null where switched off
+  rules::Association rules;
   std::uint32_t default_upstream = kNoUpstream;  ///< handle
   /// Which of its rules leads a name to which origin: the same for networks of one snapshot with the same
   /// sets and default, and another one in each snapshot.
@@ -86,7 +86,9 @@ struct Snapshot {
   std::vector<Endpoint> endpoints;
   std::vector<Network> networks;
   std::vector<Upstream> upstreams;  ///< by handle
-  std::vector<Path> paths;          ///< View::adjacencies has one entry each
+  /// In an upstream's place where a zone answers: the control plane does, from what is its own.
+  Upstream zones{.handle = kZonesUpstream, .exists = true, .through_host = true, .timeout_ms = kMaxWaitMs};
+  std::vector<Path> paths;  ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
 
@@ -98,11 +100,24 @@ struct Snapshot {
   }
 };
 
+/// Which rules have figures of their own. Changes more often than the snapshot: where there are more rules
+/// than figures, the busiest get them.
+struct CountedRules {
+  std::uint64_t generation = 0;  ///< of the snapshot that this belongs to
+  std::uint32_t epoch = 0;       ///< another one in each
+  bool sampling = false;         ///< workers are to tell of rules without figures
+  rules::FigureTable table;
+  /// By network, instead of Network::routing where not empty: a cached answer remembers the figure with the
+  /// routing, so numbers may change hands only as routings do.
+  std::vector<Routing> routings;
+};
+
 /// What workers see at a time.
 struct View {
-  std::shared_ptr<const Snapshot> snapshot;  ///< owns; workers use the raw reference only
-  std::vector<net::Adjacency> adjacencies;   ///< by path
-  bool draining = false;                     ///< take no new queries
+  std::shared_ptr<const Snapshot> snapshot;     ///< owns; workers use the raw reference only
+  std::vector<net::Adjacency> adjacencies;      ///< by path
+  bool draining = false;                        ///< take no new queries
+  std::shared_ptr<const CountedRules> counted;  ///< null: none are counted
 };
 
 /// The one pointer that changes.

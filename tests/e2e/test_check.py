@@ -171,6 +171,47 @@ def test_mistakes_in_rule_files_name_the_rule_file(check, tmp_path):
         assert re.search(rf"corp\.rules:{line}:\d+: error: .*{re.escape(word)}", done.stderr), done.stderr
 
 
+# name: (rule lines, the one that is warned about, words that the warning must have)
+WARNINGS = {
+    "rule below one that does the same": (["corp forward corp-dns", "a.corp forward corp-dns"], 1, ["a.corp", "changes nothing", '"corp forward']),
+    "rule that = and *. leave nothing": (["=a system", "*.a block drop", "a block refused"], 2, ["never match", "*.a"]),
+    "root without carve-outs": (["a.corp block drop", ". forward corp-dns"], 1, ["every name", "prod", "system"]),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+@pytest.mark.parametrize("where", ["list", "file"])
+def test_rules_that_are_probably_not_meant_are_warned_about(check, tmp_path, name, where):
+    lines, wrong, words = WARNINGS[name]
+    path = tmp_path / "shunt.toml"
+    if where == "list":
+        text = GOOD.replace('  "onprem.corp forward corp-dns",', ",\n".join(f'  "{line}"' for line in lines))
+        first, column = text[:text.index(lines[0])].count("\n") + 1, 3
+    else:
+        text = GOOD.replace('list = [\n  "onprem.corp forward corp-dns",\n]', 'file = "corp.rules"')
+        (tmp_path / "corp.rules").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        first, column = 1, 1
+    path.write_text(text, encoding="utf-8")
+    done = check(path)
+    assert done.returncode == 0
+    file = "shunt.toml" if where == "list" else "corp.rules"
+    assert re.search(rf"{re.escape(file)}:{first + wrong}:{column}: warning: ", done.stderr), done.stderr
+    assert done.stderr.count("warning: ") == 1
+    for word in (*words, lines[wrong]):
+        assert word in done.stderr
+    assert re.search(r"^ +\| +\^\n +=", done.stderr, re.M), done.stderr
+
+
+def test_networks_within_each_other_are_warned_about_once(check, tmp_path):
+    path = tmp_path / "shunt.toml"
+    path.write_text(GOOD + '\n[[network]]\nname = "lab"\nclients = ["10.1.64.0/18", "10.1.128.0/18"]\n', encoding="utf-8")
+    done = check(path)
+    assert done.returncode == 0
+    assert done.stderr.count("warning: ") == 1, done.stderr
+    for word in ("lab", "prod", "10.1.64.0/18", "10.1.0.0/16"):
+        assert word in done.stderr
+
+
 def test_a_file_that_cannot_be_read(check, tmp_path):
     for path in (tmp_path / "none.toml", tmp_path):
         done = check(path)

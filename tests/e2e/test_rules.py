@@ -1,4 +1,6 @@
 """Rule lines from a client's view: every action, every form of a name, and who wins."""
+import ipaddress
+
 import dns.flags
 import dns.rdatatype
 import pytest
@@ -15,7 +17,9 @@ RULES = [
     "*.star.test block refused", "=exact.test block refused", "under.exact.test forward main",
     "=both.test block nodata", "*.both.test block refused", "both.test block nxdomain",
     "system.test system", "deep.system.test forward main",
-    "10.99.0.0/16 answer PTR host.test",
+    "10.99.0.0/16 answer PTR host.test", "fd00:12::/30 answer PTR six.test",
+    "mail.test answer MX 10 mx1.test", "mail.test answer MX 20 mx2.test", 'mail.test answer TXT "v=spf1 #all" second', "mail.test answer A 192.0.2.79",
+    "=_sip._udp.test answer SRV 0 5 5060 sip.test.", "alias.test answer CNAME target.test ttl=9", "web.test answer HTTPS 1 . alpn=h2",
 ]
 
 
@@ -70,6 +74,32 @@ def test_other_types_of_an_answered_name_are_nodata(gateway):
     assert response.authority[0].rdtype == dns.rdatatype.SOA
 
 
+@pytest.mark.parametrize("name,rdtype,records", [
+    ("mail.test", "MX", ["10 mx1.test.", "20 mx2.test."]),
+    ("mail.test", "TXT", ['"v=spf1 #all" "second"']),
+    ("mail.test", "A", ["192.0.2.79"]),
+    ("_sip._udp.test", "SRV", ["0 5 5060 sip.test."]),
+    ("web.test", "HTTPS", ['1 . alpn="h2"']),
+    ("alias.test", "CNAME", ["target.test."]),
+    ("alias.test", "A", ["target.test."]),            # a CNAME stands for every type
+    ("below.alias.test", "AAAA", ["target.test."]),
+])
+def test_answers_of_every_type(gateway, name, rdtype, records):
+    for _ in range(2):  # from the rule, and from the cache
+        response = ask(gateway.left, name, rdtype)
+        assert addresses(response) == records
+        assert response.answer[0].name.to_text() == f"{name}."
+        assert response.answer[0].ttl == (9 if "alias" in name else 60)
+
+
+def test_any_of_an_answered_name_is_one_of_its_types(gateway):
+    """RFC 8482 section 4.1."""
+    for _ in range(2):
+        assert addresses(ask(gateway.left, "mail.test", "ANY")) == ["10 mx1.test.", "20 mx2.test."]
+    assert addresses(ask(gateway.left, "alias.test", "ANY")) == ["target.test."]
+    assert rcode(ask(gateway.left, "nx.test", "ANY")) == "NXDOMAIN"
+
+
 def test_answers_say_that_recursion_is_there(gateway):
     for name in ("nx.test", "answer.test", "refused.test", "plain.test"):
         assert ask(gateway.left, name).flags & dns.flags.RA, name
@@ -111,6 +141,13 @@ def test_labels_are_compared_never_text(gateway):
 def test_a_prefix_stands_for_its_reverse_names(gateway):
     assert addresses(ask(gateway.left, "4.3.99.10.in-addr.arpa", "PTR")) == ["host.test."]
     assert rcode(ask(gateway.left, "4.3.98.10.in-addr.arpa", "PTR")) != "NOERROR"
+
+
+def test_a_prefix_off_the_label_border_stands_for_its_zones_alone(gateway):
+    """fd00:12::/30 is fd00:10:: to fd00:13:ffff::, four zones of eight labels."""
+    for address, inside in (("fd00:10::1", True), ("fd00:13:ffff::1", True), ("fd00:f::1", False), ("fd00:14::1", False)):
+        name = ipaddress.ip_address(address).reverse_pointer
+        assert (addresses(ask(gateway.left, name, "PTR")) == ["six.test."]) == inside, address
 
 
 def test_private_reverse_names_and_localhost_never_leave(gateway):

@@ -67,6 +67,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(reply.ttl_count + (reply.edns.present ? 1u : 0u) == reading.records.size());
   check_places(message, reply);
   check_without_opt(message, reply);
+  Reply known;  // read by who compared the question
+  require(parse_reply(message, reply.question_end, known) == ReplyVerdict::kGood);
+  require(known.body_end == reply.body_end && known.ttl_count == reply.ttl_count);
   const std::uint32_t seconds = cacheable_seconds(reply, 5);
   require(!reply.truncated() || seconds == 0);
   require(reply.ttl_count == 0 ? seconds == 0 || seconds == 5 : seconds <= reply.min_ttl);

@@ -31,8 +31,10 @@ BuiltRuleSet build(const Config& config, const RuleSet& source, std::vector<Diag
       errors);
 }
 
-std::string text_of(const BuiltRuleSet& built, std::uint32_t rule) {
-  return rule_text(*built.set, rule, [](std::uint32_t) { return "up"; });
+using Set = shunt::rules::RuleSet;
+
+std::string text_of(const Set& set, std::uint32_t rule) {
+  return rule_text(set, rule, [](std::uint32_t) { return "up"; });
 }
 
 [[noreturn]] void fail(const char* what, const std::string& text) {
@@ -41,9 +43,9 @@ std::string text_of(const BuiltRuleSet& built, std::uint32_t rule) {
 }
 
 /// The lines that `text`, a rule in words, was written as: the records of an answer are lines of their own.
-std::vector<std::string> lines_of(const BuiltRuleSet& built, std::uint32_t rule, const std::string& text) {
-  if (built.set->rule(rule).action != shunt::rules::Action::kAnswer) return {text};
-  const auto& groups = built.set->answer(built.set->rule(rule).argument).groups;
+std::vector<std::string> lines_of(const Set& set, std::uint32_t rule, const std::string& text) {
+  if (set.rule(rule).action != shunt::rules::Action::kAnswer) return {text};
+  const auto& groups = set.answer(set.rule(rule).argument).groups;
   if (groups.size() != 1 || groups[0].count != 1) return {};  // where one ends can't be told from text alone
   return {text};
 }
@@ -77,21 +79,27 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RuleSet again;
   again.name = "again";
   std::vector<std::string> expected;
-  for (const shunt::rules::RuleIndex i : built.set->rules()) {
-    const std::string text = text_of(built, i);
-    for (std::string& line : lines_of(built, i, text)) {
-      again.list.push_back(std::move(line));
-      expected.push_back(text);
+  for (const Set* set : {built.set.get(), built.watches.get()}) {
+    if (set == nullptr) continue;
+    for (const shunt::rules::RuleIndex i : set->rules()) {
+      const std::string text = text_of(*set, i);
+      for (std::string& line : lines_of(*set, i, text)) {
+        again.list.push_back(std::move(line));
+        expected.push_back(text);
+      }
     }
   }
   errors.clear();
   const BuiltRuleSet second = build(config, again, errors);
   if (!errors.empty()) fail("does not read back", to_text(errors) + again.list[errors[0].position.line]);
-  if (second.set->size() != expected.size()) fail("rules got lost", "");
+  if (second.rules() != expected.size()) fail("rules got lost", "");
   auto text = expected.begin();
-  for (const shunt::rules::RuleIndex i : second.set->rules()) {
-    if (text_of(second, i) != *text) fail("reads back as another rule", *text);
-    ++text;
+  for (const Set* set : {second.set.get(), second.watches.get()}) {
+    if (set == nullptr) continue;
+    for (const shunt::rules::RuleIndex i : set->rules()) {
+      if (text_of(*set, i) != *text) fail("reads back as another rule", *text);
+      ++text;
+    }
   }
   return 0;
 }

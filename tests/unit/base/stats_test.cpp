@@ -31,7 +31,7 @@ TEST(Stats, EveryStageAndLabelHasAName) {
   EXPECT_EQ(std::size(kStageText), kStages);
   EXPECT_EQ(std::size(kWaitedLabel), kWaitedKinds);
   std::set<std::string_view> names(std::begin(kWaitedLabel), std::end(kWaitedLabel));
-  EXPECT_EQ(names, (std::set<std::string_view>{"rule", "default", "error"}));
+  EXPECT_EQ(names, (std::set<std::string_view>{"rule", "default", "zone", "error"}));
   names.clear();
   for (const StageText& stage : kStageText) {
     EXPECT_FALSE(stage.unit.empty() || stage.help.empty()) << stage.name;
@@ -42,10 +42,12 @@ TEST(Stats, EveryStageAndLabelHasAName) {
 TEST(Stats, WaitsAreKeptByWhatEndedThem) {
   EXPECT_EQ(waited_of(Counter::answered_upstream), Waited::for_rule);
   EXPECT_EQ(waited_of(Counter::answered_default), Waited::for_default);
+  EXPECT_EQ(waited_of(Counter::answered_zone), Waited::for_zone);
   EXPECT_EQ(waited_of(Counter::answered_error), Waited::for_error);
   Stats stats;
   stats.note_wait(Counter::answered_upstream, 0);
   stats.note_wait(Counter::answered_default, 1'500);
+  stats.note_wait(Counter::answered_zone, 2);
   stats.note_wait(Counter::answered_error, 0);  // at once: no wait
   stats.note_wait(Counter::answered_error, 1);
   const std::array<Durations, kWaitedKinds>& waited = stats.waited;

@@ -83,8 +83,10 @@ TEST_F(Certificates, AreLoadedFromTheConfigurationsFolder) {
   EXPECT_EQ(tls->key, folder_ + "/gw.key");
   EXPECT_EQ(tls->https_path, "/dns-query");
   ASSERT_NE(tls->loaded, nullptr);
-  EXPECT_EQ(tls->loaded->chain, made.chain);
-  EXPECT_EQ(tls->loaded->key, made.key);
+  Certificate same;
+  ASSERT_TRUE(read_chain(made.chain, same) && read_key(made.key, same));
+  EXPECT_EQ(*tls->loaded, same);
+  EXPECT_EQ(EVP_PKEY_eq(tls->loaded->key.get(), same.key.get()), 1);
   EXPECT_NEAR(static_cast<double>(tls->loaded->not_after), static_cast<double>(std::time(nullptr) + 86400),
               60);
 }

@@ -269,6 +269,9 @@ TEST(Upstreams, TargetIsOurs) {
                  "is an address of our own, where nobody answers", "targets are other servers");
   expect_mistake(change("\"192.0.2.53\"", "<!>\"10.53.0.53:5353\""),
                  "10.53.0.53:5353 is an address of our own", "targets are other servers");
+  for (const char* port : {"443", "853"})
+    expect_mistake(change("\"192.168.1.53\"", std::string("<!>\"10.53.0.53:") + port + "\""),
+                   "is an address of our own", "targets are other servers");
 }
 
 TEST(Upstreams, TargetOfAFamilyThatTheOutboundLacks) {
@@ -322,6 +325,27 @@ TEST(Networks, PrefixWithinAnothers) {
   expect_warning(below("[[network]]\nname = \"lab\"\nclients = [<!>\"10.1.64.0/18\"]\n"),
                  "10.1.64.0/18 lies within 10.1.0.0/16 of network \"prod\", in line 31",
                  "the longest prefix wins");
+}
+
+TEST(Networks, ManyPrefixesWithinAnothersAreOneWarning) {
+  expect_warning(
+      below("[[network]]\nname = \"lab\"\nclients = [\"10.1.192.0/18\", <!>\"10.1.64.0/18\", "
+            "\"10.1.64.0/20\", \"192.0.2.0/24\"]\n"),
+      "10.1.64.0/18 lies within 10.1.0.0/16 of network \"prod\", in line 31, and 1 of its prefixes "
+      "more",
+      "the longest prefix wins");
+}
+
+TEST(Networks, EachPairThatOverlapsIsWarnedAbout) {
+  const Loaded loaded = load_text(below("[[network]]\nname = \"a\"\nclients = [\"10.1.64.0/18\"]\n"
+                                        "[[network]]\nname = \"b\"\nclients = [\"10.1.64.0/24\", "
+                                        "\"10.1.128.0/24\", \"10.0.0.0/8\"]\n"),
+                                  "shunt.toml");
+  ASSERT_EQ(loaded.warnings.size(), 4u) << to_text(loaded.warnings, "warning");
+  EXPECT_NE(
+      loaded.warnings[0].message.find("\"prod\": clients: 10.1.0.0/16 lies within 10.0.0.0/8 of network "
+                                      "\"b\""),
+      std::string::npos);
 }
 
 TEST(Networks, AllOfIPv6HoldsNoIPv4) {

@@ -71,6 +71,7 @@ tcp_idle_ms                = 600
 drain_ms                   = 0
 [metrics]
 listen = "[::1]:9153"
+rules  = 7
 [log]
 level   = "debug"
 queries = "off"
@@ -137,6 +138,7 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(c.limits.tcp_idle_ms, 600u);
   EXPECT_EQ(c.limits.drain_ms, 0u);
   EXPECT_EQ(c.metrics, std::pair(ip("::1"), std::uint16_t{9153}));
+  EXPECT_EQ(c.rule_figures, 7u);
   EXPECT_EQ(c.log_level, "debug");
 
   const Port& port = c.ports.at(0);
@@ -231,7 +233,7 @@ file = "z"
     EXPECT_GT(d.position.column, 0u) << d.message;
   }
   EXPECT_EQ(lines, (std::vector<std::uint32_t>{2,  3,  4,  6,  9,  10, 13, 14, 17, 18, 21,
-                                               22, 23, 25, 26, 29, 29, 33, 36, 37, 38}))
+                                               22, 23, 25, 26, 29, 29, 33, 36, 37, 38, 39}))
       << to_text(loaded.errors);
 }
 
@@ -351,6 +353,7 @@ TEST(ShippedDefaults, AreTheDefaults) {
   EXPECT_EQ(c.control_socket, defaults.control_socket);
   EXPECT_EQ(c.mirror_namespace, defaults.mirror_namespace);
   EXPECT_EQ(c.limits, defaults.limits);
+  EXPECT_EQ(c.rule_figures, defaults.rule_figures);
   EXPECT_EQ(c.log_level, defaults.log_level);
 }
 

@@ -204,12 +204,15 @@ TEST(BuiltinRules, AnswerLocalhostAndKeepPrivateZonesHere) {
   EXPECT_EQ(text_for("0" + zeros(31) + ".ip6.arpa"), "0" + zeros(31) + ".ip6.arpa block nxdomain");
   EXPECT_EQ(text_for("9.b.e.f.ip6.arpa"), "b.e.f.ip6.arpa block nxdomain");
   EXPECT_EQ(text_for("1.8.b.d.0.1.0.0.2.ip6.arpa"), "8.b.d.0.1.0.0.2.ip6.arpa block nxdomain");
-  for (const char* zone : {"0", "10", "16.172", "31.172", "168.192", "254.169", "2.0.192", "100.51.198",
-                           "113.0.203", "255.255.255.255"})
+  EXPECT_EQ(text_for("localhost.localdomain"), "localhost.localdomain answer A 127.0.0.1 + AAAA ::1");
+  EXPECT_EQ(text_for("a.localdomain"), "localdomain block nxdomain");
+  for (const char* zone : {"0", "10", "16.172", "31.172", "168.192", "64.100", "127.100", "254.169",
+                           "2.0.192", "100.51.198", "113.0.203", "255.255.255.255"})
     EXPECT_EQ(text_for(std::string("7.") + zone + ".in-addr.arpa"),
               std::string(zone) + ".in-addr.arpa block nxdomain");
-  for (const char* name : {"15.172.in-addr.arpa", "32.172.in-addr.arpa", "11.in-addr.arpa", "c.f.ip6.arpa",
-                           "7.e.f.ip6.arpa", "c.e.f.ip6.arpa", "example.com", "."})
+  for (const char* name :
+       {"15.172.in-addr.arpa", "32.172.in-addr.arpa", "63.100.in-addr.arpa", "128.100.in-addr.arpa",
+        "11.in-addr.arpa", "c.f.ip6.arpa", "7.e.f.ip6.arpa", "c.e.f.ip6.arpa", "example.com", "."})
     EXPECT_EQ(text_for(name), "") << name;
   for (const rules::RuleIndex i : set->rules())
     EXPECT_EQ(set->rule(i).cover, Cover::kSuffix);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -114,6 +115,56 @@ TEST_F(RuleLines, EveryPrefixLengthCoversItsAddressesAndNoOthers) {
   }
 }
 
+/// The reverse name of an address (RFC 1035 section 3.5, RFC 3596 section 2.5), written by hand.
+std::string reverse_name(const IpAddress& a) {
+  std::string text;
+  if (a.is_v4()) {
+    for (int i = 15; i >= 12; --i)
+      text += std::to_string(a.octets[static_cast<std::size_t>(i)]) + ".";
+    return text + "in-addr.arpa";
+  }
+  for (int i = 15; i >= 0; --i)
+    for (const unsigned shift : {0u, 4u})
+      text += std::string(1, "0123456789abcdef"[a.octets[static_cast<std::size_t>(i)] >> shift & 0xfu]) + ".";
+  return text + "ip6.arpa";
+}
+
+TEST_F(RuleLines, PrefixesOfBothFamiliesCoverByEveryBit) {
+  std::mt19937 random(7);
+  for (unsigned round = 0; round < 3 * (33 + 129); ++round) {
+    const bool v4 = round % (33 + 129) < 33;
+    const unsigned first = v4 ? 96 : 0;  // an address of IPv4 is the end of one of IPv6
+    const unsigned length = v4 ? 96 + round % (33 + 129) : round % (33 + 129) - 33;
+    std::uint8_t octets[16];
+    for (std::uint8_t& octet : octets)
+      octet = static_cast<std::uint8_t>(random());
+    octets[0] = 0x20;
+    const IpAddress network = [&] {
+      IpAddress masked = v4 ? IpAddress::v4(octets) : IpAddress::v6(octets);
+      for (unsigned bit = length; bit < 128; ++bit)
+        masked.octets[bit / 8] &= static_cast<std::uint8_t>(~(0x80u >> bit % 8));
+      return masked;
+    }();
+    const Prefix prefix{network, static_cast<std::uint8_t>(length)};
+    rules_of(prefix.to_string() + " system");
+    for (unsigned sample = 0; sample < 8; ++sample) {
+      IpAddress inside = network;
+      for (unsigned bit = length; bit < 128; ++bit)
+        if (sample > 0 && (sample == 1 || random() % 2 == 0))
+          inside.octets[bit / 8] |= static_cast<std::uint8_t>(0x80u >> bit % 8);
+      const auto covered = [&](const IpAddress& a) {
+        return !built_.set->find_all(dns::parse_name(reverse_name(a)).value()).empty();
+      };
+      ASSERT_TRUE(covered(inside)) << prefix.to_string() << " " << inside.to_string();
+      for (unsigned bit = first; bit < 128; ++bit) {
+        IpAddress flipped = inside;
+        flipped.octets[bit / 8] ^= static_cast<std::uint8_t>(0x80u >> bit % 8);
+        ASSERT_EQ(covered(flipped), bit >= length) << prefix.to_string() << " " << flipped.to_string();
+      }
+    }
+  }
+}
+
 TEST_F(RuleLines, AnswersAddUp) {
   list({"=a answer A 192.0.2.1", "=a answer A 192.0.2.2 ttl=5", "=a answer TXT \"x # y\" z",
         "=b answer AAAA 2001:db8::1", "*.c answer CNAME web.example", "d answer TYPE65280 \\# 2 0a0B",
@@ -182,8 +233,41 @@ TEST_F(RuleLines, MistakesInActions) {
   EXPECT_THAT(message("a system now"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a block drop drop"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a forward cloud internet"), HasSubstr("nothing is expected here"));
-  EXPECT_THAT(message("a watch"), HasSubstr("not available in this version"));
+  EXPECT_THAT(message("a watch this"), HasSubstr("nothing is expected here"));
   EXPECT_THAT(message("a \"b system"), HasSubstr("never closed"));
+}
+
+TEST_F(RuleLines, WatchesStandBesideOtherRules) {
+  list({"a.corp watch id=eye", "a.corp forward cloud", "*.a.corp watch", "10.0.0.0/15 watch"});
+  build();
+  EXPECT_THAT(errors_, IsEmpty()) << to_text(errors_);
+  EXPECT_THAT(texts(), ElementsAre("a.corp forward cloud"));
+  ASSERT_NE(built_.watches, nullptr);
+  std::vector<std::string> watches;
+  for (const rules::RuleIndex i : built_.watches->rules())
+    watches.push_back(rule_text(*built_.watches, i, nullptr));
+  EXPECT_THAT(watches, ElementsAre("a.corp watch", "*.a.corp watch", "0.10.in-addr.arpa watch",
+                                   "1.10.in-addr.arpa watch"));
+  EXPECT_EQ(built_.id_of(built_.watches->rule(0).line), "eye");
+  EXPECT_EQ(built_.rules(), 5u);
+
+  list({"a.corp watch", "b.corp system", "A.corp watch"});
+  build();
+  ASSERT_THAT(errors_, SizeIs(1));
+  EXPECT_THAT(errors_[0].message, HasSubstr("\"a.corp\" is watched already, at shunt.toml:30"));
+  list({"b.corp system"});
+  build();
+  EXPECT_EQ(built_.watches, nullptr);
+}
+
+TEST_F(RuleLines, AListMayBeWatched) {
+  source_.list_action = "watch";
+  list({"a.corp", "0.0.0.0 b.corp", "a.corp"});
+  build();
+  EXPECT_THAT(errors_, IsEmpty()) << to_text(errors_);
+  ASSERT_NE(built_.watches, nullptr);
+  EXPECT_EQ(built_.watches->size(), 2u);
+  EXPECT_EQ(built_.set->size(), 0u);
 }
 
 TEST_F(RuleLines, MistakesInAnswers) {

@@ -315,6 +315,10 @@ TEST(Forms, NamespaceIsAPath) {
   expect_mistake(above("[mirror]\nnamespace = <!>\"../other\"\n"), "only letters", "namespace = \"shunt\"");
 }
 
+TEST(Forms, FiguresForTooManyRules) {
+  expect_mistake(above("[metrics]\nrules = <!>4001\n"), "4000", "rules = 1000");
+}
+
 TEST(Forms, ListenWithoutPort) {
   expect_mistake(above("[metrics]\nlisten = <!>\"127.0.0.1\"\n"), "\"127.0.0.1\" has no port",
                  "listen = \"127.0.0.1:9153\"");
@@ -407,11 +411,6 @@ TEST(Addresses, NeighbourIsNoAddress) {
 }
 
 // What the format has and this version doesn't.
-
-TEST(Unavailable, Zone) {
-  expect_mistake(below("\n[[<!>zone]]\nfile = \"compute.internal.zone\"\nnetworks = [\"prod\"]\n"),
-                 "\"zone\" is not available in this version", "let a rule forward the zone's name");
-}
 
 TEST(Unavailable, UpstreamProtocol) {
   for (const std::string protocol : {"tcp", "tls"})

@@ -79,7 +79,7 @@ TEST_F(CtlTest, PrintsStatusAsTables) {
       "ports": [{"name": "lan", "device": "net_af_xdp0,iface=eth1", "mac": "02:00:00:00:00:01", "link": "up",
                  "addresses": ["10.53.0.53/24", "fd53::53/64"], "mirror": "shunt-lan"}],
       "workers": [{"id": 0, "core": 1, "generation": 41, "busy_percent": 12.345, "queries_per_second": 1234.0,
-                   "pending": 5, "cache_entries": 100000}],
+                   "pending": 5, "cache_entries": 100000, "swap_pause_us": 7.25}],
       "streams": [{"transport": "TCP", "connections": 3, "in_flight": 1, "queries": 42},
                   {"transport": "TLS", "connections": 12, "in_flight": 0, "queries": 7}],
       "certificates": [{"endpoint": "from-onprem", "file": "/etc/gw.pem", "not_after": 1800000000,
@@ -92,15 +92,59 @@ TEST_F(CtlTest, PrintsStatusAsTables) {
               HasSubstr("PORT  DEVICE                  MAC                LINK  MIRROR     ADDRESSES\n"
                         "lan   net_af_xdp0,iface=eth1  02:00:00:00:00:01  up    shunt-lan  "
                         "10.53.0.53/24 fd53::53/64\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("WORKER  CORE  GENERATION    BUSY  QUERIES/S  PENDING  CACHED\n"
-                                     "     0     1          41  12.3 %       1234        5  100000\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("WORKER  CORE  GENERATION    BUSY  QUERIES/S  PENDING  CACHED  SWAP PAUSE\n"
+                        "     0     1          41  12.3 %       1234        5  100000      7.2 us\n"));
   EXPECT_THAT(outcome.out, HasSubstr("TRANSPORT  CONNECTIONS  IN FLIGHT  QUERIES\n"
                                      "TCP                  3          1       42\n"
                                      "TLS                 12          0        7\n"));
   EXPECT_THAT(outcome.out, HasSubstr("ENDPOINT     CERTIFICATE  DAYS LEFT\n"
                                      "from-onprem  /etc/gw.pem         41\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("rolled back")));
   EXPECT_THAT(outcome.out, Not(HasSubstr("STAGE")));
   EXPECT_EQ(request_, json({{"command", "status"}}));
+}
+
+TEST_F(CtlTest, PrintsARollback) {
+  const json summary{{"summary", "generation 3→4 (as 2): +0 −1 ~0, 7 rules, 2 ms"}};
+  serve({{"rollback", ok_reply(summary)},
+         {"status", ok_reply({{"generation", 4}, {"read_as", 2}, {"differs_from_file", true}})}});
+  EXPECT_EQ(ask({"rollback"}).out, "generation 3→4 (as 2): +0 −1 ~0, 7 rules, 2 ms\n");
+  EXPECT_EQ(request_, json({{"command", "rollback"}}));
+  EXPECT_THAT(ask({"status"}).out, HasSubstr("rolled back to what generation 2 was: what runs differs"));
+}
+
+TEST_F(CtlTest, PrintsADryRunByName) {
+  json rules = json::array();
+  const auto rule = [&](const char* change, const char* name, const char* before, const char* after) {
+    rules.push_back(
+        {{"change", change}, {"set", "corp"}, {"name", name}, {"before", before}, {"after", after}});
+  };
+  rule("+", "onprem.corp", "", "forward corp-dns");
+  rule("-", "=old.corp", "block nxdomain", "");
+  rule("~", "*.x", "forward a", "block drop");
+  json changes{{"rules", rules}, {"rules_added", 1}, {"rules_removed", 1}, {"rules_changed", 1}};
+  changes["tables"] = {{{"change", "~"}, {"kind", "network"}, {"name", "prod"}, {"keys", {"default"}}},
+                       {{"change", "-"}, {"kind", "upstream"}, {"name", "x"}, {"keys", json::array()}}};
+  serve({{"reload", ok_reply({{"summary", "would be …"}, {"changes", changes}})}});
+  EXPECT_EQ(ask({"reload", "--dry-run"}).out,
+            "would be …\n"
+            "~ network \"prod\": default\n"
+            "- upstream \"x\"\n"
+            "+ corp: onprem.corp forward corp-dns\n"
+            "- corp: =old.corp block nxdomain\n"
+            "~ corp: *.x: forward a → block drop\n");
+}
+
+TEST_F(CtlTest, ADryRunOfManyChangesCountsTheRest) {
+  json rules = json::array();
+  for (int i = 0; i < 1000; ++i)
+    rules.push_back({{"change", "+"}, {"set", "s"}, {"name", "n"}, {"before", ""}, {"after", "system"}});
+  const json changes{{"rules", rules}, {"rules_added", 1000000}, {"rules_removed", 5}, {"rules_changed", 0}};
+  serve({{"reload", ok_reply({{"summary", "would be …"}, {"changes", changes}})}});
+  const std::string out = ask({"reload", "--dry-run"}).out;
+  EXPECT_EQ(std::ranges::count(out, '\n'), 302);
+  EXPECT_THAT(out, HasSubstr("and 999705 more changes of rules\n"));
 }
 
 TEST_F(CtlTest, PrintsStagesOfADaemonThatCountsTheirCycles) {
@@ -136,12 +180,16 @@ TEST_F(CtlTest, JsonIsPrintedAsItCame) {
 
 TEST_F(CtlTest, ExplainsWithAllItWasAsked) {
   serve({{"explain", ok_reply(json::parse(R"J({"name": "a.onprem.corp.", "type": "AAAA", "client": "10.1.2.3",
-      "endpoint": "from-onprem", "allowed": true, "network": "prod", "outcome": "forward",
-      "rule": {"text": "onprem.corp forward corp-dns", "set": "corp", "where": "shunt.toml:31"},
+      "endpoint": "from-onprem", "allowed": true, "allowed_by": "10.0.0.0/8", "network": "prod",
+      "network_by": "10.1.0.0/16", "outcome": "forward",
+      "rule": {"text": "onprem.corp forward corp-dns", "set": "corp", "where": "shunt.toml:31", "id": "corp"},
+      "then": {"text": "corp block nxdomain", "set": "built-in", "where": "built-in"},
+      "watch": {"text": "a.onprem.corp watch", "set": "eyes", "where": "shunt.toml:40"},
       "others": [{"text": ". system", "set": "all", "where": "all.rules:1", "why": "a shorter name"}],
       "upstream": {"name": "corp-dns", "targets": [
         {"address": "192.168.1.53:53", "up": true, "path": "10.0.0.53 via lan (next hop 10.0.0.1)"},
-        {"address": "192.168.2.53:53", "up": false, "path": "no route"}]}, "cached": null})J"))}});
+        {"address": "192.168.2.53:53", "up": false, "path": "no route"},
+        {"address": "192.168.3.53:53", "path": "from a file"}]}, "cached": null})J"))}});
   const Outcome outcome =
       ask({"explain", "a.onprem.corp", "AAAA", "--client", "10.1.2.3", "--endpoint", "from-onprem"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -149,14 +197,17 @@ TEST_F(CtlTest, ExplainsWithAllItWasAsked) {
                                       "client": "10.1.2.3", "endpoint": "from-onprem"})"));
   EXPECT_EQ(outcome.out,
             "a.onprem.corp. AAAA from 10.1.2.3\n"
-            "  endpoint  from-onprem: allowed\n"
-            "  network   prod\n"
+            "  endpoint  from-onprem: allowed, by 10.0.0.0/8\n"
+            "  network   prod, by 10.1.0.0/16\n"
             "  outcome   forward\n"
-            "  rule      onprem.corp forward corp-dns (corp, shunt.toml:31)\n"
+            "  rule      onprem.corp forward corp-dns id=corp (corp, shunt.toml:31)\n"
+            "  then      corp block nxdomain (built-in)\n"
+            "  watch     a.onprem.corp watch (eyes, shunt.toml:40)\n"
             "  lost      . system (all, all.rules:1): a shorter name\n"
             "  upstream  corp-dns\n"
             "  target    192.168.1.53:53 up, 10.0.0.53 via lan (next hop 10.0.0.1)\n"
-            "  target    192.168.2.53:53 down, no route\n");
+            "  target    192.168.2.53:53 down, no route\n"
+            "  target    192.168.3.53:53, from a file\n");
   EXPECT_EQ(ask({"explain", "x", "--client", "::1"}).code, 0);
   EXPECT_EQ(request_, json::parse(R"({"command": "explain", "name": "x", "type": "A", "client": "::1"})"));
 }
@@ -198,6 +249,47 @@ TEST_F(CtlTest, CacheAndUpstreamsAreTables) {
   EXPECT_EQ(ask({"upstreams"}).out,
             "UPSTREAM  TARGET           STATE      SINCE  LATENCY  IN FLIGHT  SENT  ANSWERED  TIMEOUTS\n"
             "corp-dns  192.168.1.53:53  down   1 min 5 s   1.2 ms          2   100        90        10\n");
+}
+
+TEST_F(CtlTest, RulesAreSortedAndCutOff) {
+  const auto row = [](const char* rule, unsigned queries, unsigned hits, unsigned timeouts, json p99) {
+    return json{
+        {"rule", rule},
+        {"set", "corp"},
+        {"queries", queries},
+        {"cache_hits", hits},
+        {"answers", {{"noerror", queries}, {"nxdomain", 0}, {"servfail", 1}, {"refused", 0}, {"other", 0}}},
+        {"dropped", 0},
+        {"timeouts", timeouts},
+        {"p50_ms", p99},
+        {"p99_ms", p99}};
+  };
+  serve({{"rules", ok_reply({{"rules",
+                              {row("b.corp", 9, 0, 0, nullptr), row("a.corp", 8, 6, 5, 0.5),
+                               row("c.corp", 0, 0, 0, nullptr)}},
+                             {"all", false},
+                             {"limit", 3},
+                             {"configured", 5000}})}});
+  const Outcome outcome = ask({"rules", "--count", "2"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "RULE    SET   QUERIES    HITS  NOERROR  NXDOMAIN  SERVFAIL  REFUSED  OTHER  DROPPED  TIMEOUTS   "
+            "  P50     P99\n"
+            "b.corp  corp        9   0.0 %        9         0         1        0      0        0         0   "
+            "    -       -\n"
+            "a.corp  corp        8  75.0 %        8         0         1        0      0        0         5  "
+            "0.5 ms  0.5 ms\n"
+            "and 1 more\n"
+            "counted: 3 of 5000 rules, those with an id= and the busiest; [metrics] rules = 3\n");
+  const auto first = [this](const std::string& key) {
+    const std::string out = ask({"rules", "--sort", key}).out;
+    const std::size_t line = out.find('\n') + 1;
+    return out.substr(line, out.find(' ', line) - line);
+  };
+  for (const char* key : {"hits", "timeouts", "p99", "name"})
+    EXPECT_EQ(first(key), "a.corp") << key;
+  EXPECT_EQ(first("queries"), "b.corp");
+  EXPECT_EQ(ask({"rules", "--sort", "colour"}).code, 2);
 }
 
 TEST_F(CtlTest, StatsAndMetricsShowTheSameCounters) {
@@ -371,7 +463,7 @@ rules = ["corp"]
   };
   const Outcome forwarded = explain("Server1.onprem.corp");
   EXPECT_EQ(forwarded.code, 0) << forwarded.err;
-  EXPECT_THAT(forwarded.out, HasSubstr("  network   prod\n"));
+  EXPECT_THAT(forwarded.out, HasSubstr("  network   prod, by "));
   EXPECT_THAT(forwarded.out, HasSubstr("  rule      onprem.corp forward corp-dns (corp, " + file + ":"));
   EXPECT_THAT(forwarded.out, HasSubstr("  upstream  corp-dns\n"));
   EXPECT_THAT(forwarded.out, HasSubstr("192.0.2.1"));

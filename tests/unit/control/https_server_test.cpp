@@ -316,6 +316,102 @@ TEST_F(TlsServerTest, RapidResetsAreClosedBeforeTheyCostMuch) {
   EXPECT_LT(counter_of(kHttps, TcpCounter::queries), 200u);
 }
 
+std::string frame(std::size_t octets, unsigned type, unsigned flags, unsigned stream) {
+  std::string out = {static_cast<char>(octets >> 16), static_cast<char>(octets >> 8),
+                     static_cast<char>(octets), static_cast<char>(type), static_cast<char>(flags)};
+  for (const unsigned shift : {24u, 16u, 8u, 0u})
+    out += static_cast<char>(stream >> shift);
+  return out;
+}
+const std::string kHello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(0, 4, 0, 0);
+
+/// Frames without end, behind a good beginning: the connection is closed before it has cost much.
+class HttpsFlood : public TlsServerTest {
+ protected:
+  void flood(const std::string& frames) {
+    start_tls();
+    TlsPeer peer(https_port_, {.protocol = "h2"});
+    ASSERT_TRUE(run([&] { return peer.ready(); }));
+    peer.send(kHello + frames);
+    EXPECT_TRUE(run([&] { return peer.poll() && server_->connections() == 0; }));
+    EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_flood) + counter_of(kHttps, TcpCounter::closed_error),
+              1u);
+    EXPECT_LT(counter_of(kHttps, TcpCounter::queries), 200u);
+    EXPECT_TRUE(peer.received.size() < 64000) << peer.received.size();
+  }
+  static std::string repeat(const std::string& what, int times) {
+    std::string out;
+    for (int i = 0; i < times; ++i)
+      out += what;
+    return out;
+  }
+};
+
+TEST_F(HttpsFlood, OfContinuations) {
+  flood(frame(1, 1, 0, 1) + "\x82" + repeat(frame(0, 9, 0, 1), 20000));
+}
+
+TEST_F(HttpsFlood, OfFramesOfNoKnownType) {
+  flood(repeat(frame(0, 0x77, 0, 0), 80000));
+  EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_flood), 1u);
+}
+
+TEST_F(HttpsFlood, OfDataThatNobodyTakes) {
+  // To a request that has its answer: a GET of another path.
+  const std::string fields = std::string("\x82\x87\x04\x02/x\x41\x01") + "a";
+  flood(frame(fields.size(), 1, 4, 1) + fields + repeat(frame(1, 0, 0, 1) + "x", 80000));
+}
+
+TEST_F(HttpsFlood, OfEmptyDataInARequest) {
+  const std::string fields = std::string("\x83\x87\x04\x0a/dns-query\x41\x01") + "a";
+  flood(frame(fields.size(), 1, 4, 1) + fields + repeat(frame(0, 0, 0, 1), 20000));
+}
+
+TEST_F(HttpsFlood, OfStreamsThatTheServerIsMadeToReset) {
+  // A window update by nothing is an error of its stream: what was asked there has been handed over already.
+  std::string frames;
+  for (unsigned stream = 1; stream < 8000; stream += 2) {
+    const std::string fields =
+        std::string("\x82\x87\x04\x2e") + "/dns-query?dns=" + std::string(31, 'A') + "\x41\x01" + "a";
+    frames += frame(fields.size(), 1, 5, stream) + fields + frame(4, 8, 0, stream) + std::string(4, '\0');
+  }
+  flood(frames);
+}
+
+TEST_F(TlsServerTest, AClientThatPartsIsNoErrorAndKeepsNothingOpen) {
+  start_tls();
+  HttpPeer peer(https_port_);
+  const std::int32_t id = peer.post(query(1));
+  ASSERT_TRUE(run([&] { return peer.poll() && taken_.size() == 1; }));
+  nghttp2_submit_goaway(peer.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, nullptr, 0);
+  run_for(io_, milliseconds(20));
+  ASSERT_TRUE(peer.poll());
+  run_for(io_, milliseconds(20));
+  EXPECT_EQ(server_->connections(), 1u) << "it waits for an answer";
+  answer(taken_[0]);
+  EXPECT_TRUE(run([&] { return peer.ended(id) && (peer.tls.closed || peer.tls.raw.ended); }));
+  EXPECT_TRUE(connected(0)) << "the end that writing found was acted on late";
+  EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_error), 0u);
+}
+
+TEST_F(TlsServerTest, BodiesMayEndInAnEmptyFrame) {
+  start_tls();
+  TlsPeer peer(https_port_, {.protocol = "h2"});
+  ASSERT_TRUE(run([&] { return peer.ready(); }));
+  peer.send(kHello);
+  const Bytes message = query(1);
+  const std::string fields = std::string("\x83\x87\x04\x0a/dns-query\x41\x01") + "a" +
+                             std::string("\x0f\x10\x17") + "application/dns-message";
+  for (unsigned i = 0; i < 600; ++i) {
+    const unsigned stream = 2 * i + 1;
+    peer.send(frame(fields.size(), 1, 4, stream) + fields + frame(message.size(), 0, 0, stream) +
+              std::string(message.begin(), message.end()) + frame(0, 0, 1, stream));
+    ASSERT_TRUE(run([&] { return peer.poll() && taken_.size() == i + 1; })) << i;
+    answer(taken_[i]);
+  }
+  EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_flood), 0u);
+}
+
 TEST_F(TlsServerTest, AClientThatOnlyAsksNeverIsAFlood) {
   start_tls();
   HttpPeer peer(https_port_);

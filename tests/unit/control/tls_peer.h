@@ -51,6 +51,8 @@ class TlsPeer {
     SSL_set_connect_state(ssl_);
   }
   ~TlsPeer() {
+    // A session whose connection ends otherwise is not resumed.
+    SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl_);
     SSL_CTX_free(context_);
   }

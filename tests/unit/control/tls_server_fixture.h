@@ -16,8 +16,9 @@ inline conf::Tls tls_of(const TestCertificate& made, const std::string& path = "
   tls.certificate = "gw.pem";
   tls.key = "gw.key";
   tls.https_path = path;
-  tls.loaded =
-      std::make_shared<const conf::Certificate>(conf::Certificate{.chain = made.chain, .key = made.key});
+  auto loaded = std::make_shared<conf::Certificate>();
+  EXPECT_TRUE(conf::read_chain(made.chain, *loaded) && conf::read_key(made.key, *loaded));
+  tls.loaded = loaded;
   return tls;
 }
 

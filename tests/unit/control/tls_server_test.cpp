@@ -1,8 +1,11 @@
 // DNS over TLS: what TCP promises, and what TLS adds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <list>
 
+#include "control/tcp_options.h"
 #include "dataplane/dns/reply.h"
 #include "tests/unit/control/tls_server_fixture.h"
 
@@ -10,6 +13,28 @@ namespace shunt::control {
 namespace {
 
 constexpr StreamKind kTls = StreamKind::kTls;
+
+Bytes with_option(unsigned code, std::size_t octets) {
+  Bytes option;
+  append16(option, code);
+  append16(option, static_cast<unsigned>(octets));
+  option.resize(option.size() + octets);
+  Bytes message = MessageBuilder(1).question(wire_name("www.example.com")).opt().build();
+  message[message.size() - 1] = static_cast<std::uint8_t>(option.size());
+  append(message, option);
+  return message;
+}
+
+/// What a worker makes of a query: its OPT without options.
+Bytes bare_answer(const Bytes& message) {
+  Bytes wire = message;
+  wire.resize(wire.size() + 64);
+  dns::Question question;
+  EXPECT_EQ(dns::parse_query(message, question), dns::QueryVerdict::kGood);
+  wire.resize(
+      dns::make_reply(wire.data(), wire.size(), question, {.rcode = dns::Rcode::kNxDomain, .stream = true}));
+  return wire;
+}
 
 TEST_F(TlsServerTest, HandsAQueryOverAndWritesItsAnswer) {
   start_tls();
@@ -208,6 +233,117 @@ TEST_F(TlsServerTest, AReaderThatNeverReadsPaysAlone) {
   EXPECT_EQ(server_->connections(), 1u);
 }
 
+TEST_F(TlsServerTest, OfTooManyHandshakesTheOneGivesWayWhoseClientHasMost) {
+  TcpLimits limits = quick();
+  limits.handshakes = 3;
+  limits.handshake_ms = 60000;
+  start_tls(limits);
+  TlsPeer good(tls_port_, {.from = "127.0.0.9"});
+  ASSERT_TRUE(connected(1));
+  Peer a = Peer::tcp(tls_port_), b = Peer::tcp(tls_port_);
+  ASSERT_TRUE(connected(3));
+  Peer c = Peer::tcp(https_port_), d = Peer::tcp(tls_port_);
+  EXPECT_TRUE(ended(a));
+  EXPECT_TRUE(ended(b));
+  EXPECT_EQ(counter_of(kTls, TcpCounter::handshakes_full), 2u);
+  EXPECT_EQ(server_->handshakes(), 3u);
+  EXPECT_TRUE(run([&] { return good.ready() && counter_of(kTls, TcpCounter::handshakes) == 1; }));
+  EXPECT_EQ(server_->handshakes(), 2u);
+  c.close();
+  d.close();
+  EXPECT_TRUE(connected(1));
+  EXPECT_EQ(server_->handshakes(), 0u);
+}
+
+TEST_F(TlsServerTest, HandshakesWaitWhereTheirShareIsSpentAndAllComeToAnEnd) {
+  TcpLimits limits = quick();
+  limits.handshake_share = 2;
+  start_tls(limits);
+  std::list<TlsPeer> peers;
+  for (int i = 0; i < 20; ++i)
+    peers.emplace_back(tls_port_);
+  const auto ready = [&] {
+    return std::count_if(peers.begin(), peers.end(), [](TlsPeer& peer) { return peer.ready(); });
+  };
+  EXPECT_FALSE(run_until(
+      io_, [&] { return ready() == 20; }, milliseconds(40)));
+  EXPECT_TRUE(run([&] { return ready() == 20; }));
+}
+
+TEST_F(TlsServerTest, ConnectionsWhoseHandshakeWaitsAreClosedInTime) {
+  TcpLimits limits = quick();
+  limits.handshake_share = 1;
+  limits.handshake_ms = 60;
+  start_tls(limits);
+  {
+    std::list<TlsPeer> peers;
+    for (int i = 0; i < 40; ++i)
+      peers.emplace_back(tls_port_);
+    EXPECT_TRUE(run([&] {
+      for (TlsPeer& peer : peers)
+        peer.poll();
+      return counter_of(kTls, TcpCounter::closed_handshake) >= 5;
+    }));
+  }
+  EXPECT_TRUE(connected(0));
+}
+
+TEST_F(TlsServerTest, AFloodOfKeyUpdatesIsClosedAndOthersAreServedMeanwhile) {
+  start_tls();
+  TlsPeer flood(tls_port_), good(tls_port_);
+  ASSERT_TRUE(
+      run([&] { return flood.ready() && good.ready() && counter_of(kTls, TcpCounter::handshakes) == 2; }));
+  for (int i = 0; i < 5000; ++i) {
+    SSL_key_update(flood.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_do_handshake(flood.ssl());
+  }
+  flood.poll();
+  good.send(framed(query(1)));
+  ASSERT_TRUE(run([&] { return good.poll() && !taken_.empty(); }));
+  EXPECT_EQ(server_->connections(), 2u) << "the flood took the thread until its end";
+  EXPECT_TRUE(run([&] { return flood.ended(); }));
+  EXPECT_EQ(counter_of(kTls, TcpCounter::closed_flood), 1u);
+  EXPECT_EQ(server_->connections(), 1u);
+}
+
+TEST_F(TlsServerTest, NowAndThenAKeyUpdateIsFine) {
+  start_tls();
+  TlsPeer peer(tls_port_);
+  ASSERT_TRUE(run([&] { return peer.ready(); }));
+  for (unsigned i = 0; i < 200; ++i) {
+    for (int n = 0; n < 10; ++n) {
+      SSL_key_update(peer.ssl(), SSL_KEY_UPDATE_REQUESTED);
+      SSL_do_handshake(peer.ssl());
+    }
+    peer.send(framed(query(i)));
+    ASSERT_TRUE(run([&] { return peer.poll() && taken_.size() == i + 1; })) << i;
+    answer(taken_[i]);
+    ASSERT_TRUE(run([&] { return peer.messages().size() == i + 1; })) << i;
+  }
+}
+
+TEST_F(TlsServerTest, IdleTimeShortensAsConnectionsFill) {
+  TcpLimits limits = quick();
+  limits.connections = 8;
+  limits.idle_ms = 8000;
+  limits.pressed_idle_ms = 700;
+  start_tls(limits);
+  std::list<TlsPeer> peers;
+  std::vector<unsigned> told;  // by edns-tcp-keepalive, in units of 100 ms
+  for (std::size_t i = 0; i < 8; ++i) {
+    TlsPeer& peer = peers.emplace_back(tls_port_);
+    peer.send(framed(with_option(11, 0)));
+    ASSERT_TRUE(run([&] { return peer.poll() && taken_.size() == i + 1; }));
+    server_->answer(taken_[i].ticket, bare_answer(taken_[i].message));
+    ASSERT_TRUE(run([&] { return peer.messages().size() == 1; }));
+    const Bytes message = peer.messages()[0];
+    told.push_back(load_be16(&message[message.size() - 2]));
+  }
+  EXPECT_EQ(told, (std::vector<unsigned>{80, 80, 80, 80, 60, 40, 7, 7}));
+  EXPECT_TRUE(run([&] { return server_->connections() <= 6; })) << "but no more than it takes";
+  EXPECT_GE(counter_of(kTls, TcpCounter::closed_idle), 2u);
+}
+
 TEST_F(TlsServerTest, ConnectionsAreLimitedOverAllKinds) {
   TcpLimits limits = quick();
   limits.connections_per_client = 3;
@@ -257,28 +393,6 @@ TEST_F(TlsServerTest, DestructionWithQueriesAndWritesUnderWay) {
   server_.reset();
   run_for(io_, milliseconds(20));
   EXPECT_TRUE(run([&] { return peer.ended(); }));
-}
-
-Bytes with_option(unsigned code, std::size_t octets) {
-  Bytes option;
-  append16(option, code);
-  append16(option, static_cast<unsigned>(octets));
-  option.resize(option.size() + octets);
-  Bytes message = MessageBuilder(1).question(wire_name("www.example.com")).opt().build();
-  message[message.size() - 1] = static_cast<std::uint8_t>(option.size());
-  append(message, option);
-  return message;
-}
-
-/// What a worker makes of a query: its OPT without options.
-Bytes bare_answer(const Bytes& message) {
-  Bytes wire = message;
-  wire.resize(wire.size() + 64);
-  dns::Question question;
-  EXPECT_EQ(dns::parse_query(message, question), dns::QueryVerdict::kGood);
-  wire.resize(
-      dns::make_reply(wire.data(), wire.size(), question, {.rcode = dns::Rcode::kNxDomain, .stream = true}));
-  return wire;
 }
 
 TEST(HopOptions, AreThoseOfTheQuery) {
@@ -382,10 +496,13 @@ TEST(TlsContext, ServesWhatIsEqual) {
 }
 
 TEST(TlsContext, BadMaterialIsNamed) {
-  const TestCertificate a = make_certificate(), b = make_certificate();
-  const auto mixed = TlsContext::make(tls_of({a.chain, b.key}));
-  ASSERT_FALSE(mixed);
-  EXPECT_NE(mixed.error().find("another key"), std::string::npos) << mixed.error();
+  conf::Tls tls = tls_of(make_certificate());
+  auto mixed = std::make_shared<conf::Certificate>(*tls.loaded);
+  mixed->key = tls_of(make_certificate()).loaded->key;
+  tls.loaded = mixed;
+  const auto made = TlsContext::make(tls);
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().find("gw.key"), std::string::npos) << made.error();
   EXPECT_FALSE(TlsContext::make(conf::Tls{}));
 }
 

@@ -22,6 +22,21 @@ struct Parsed {
   const Reply* operator->() const { return reply.get(); }
 };
 
+/// Who knows the question already reads the same.
+void expect_same_behind_question(std::span<const std::uint8_t> message, const Reply& whole) {
+  Reply r;
+  EXPECT_EQ(parse_reply(message, whole.question_end, r), ReplyVerdict::kGood);
+  EXPECT_EQ(r.header.flags, whole.header.flags);
+  EXPECT_EQ(r.type, whole.type);
+  EXPECT_EQ(r.klass, whole.klass);
+  EXPECT_EQ(r.question_end, whole.question_end);
+  EXPECT_EQ(r.body_end, whole.body_end);
+  EXPECT_EQ(r.opt_begin, whole.opt_begin);
+  EXPECT_EQ(r.ttl_count, whole.ttl_count);
+  EXPECT_EQ(r.min_ttl, whole.min_ttl);
+  EXPECT_EQ(r.has_answer_of_type, whole.has_answer_of_type);
+}
+
 /// Into a record that another answer left its traces in.
 Parsed parse(const Bytes& message) {
   static const Bytes kBefore = MessageBuilder(0xffff, kAnswerFlags | kAa)
@@ -35,6 +50,7 @@ Parsed parse(const Bytes& message) {
   EXPECT_EQ(parse_reply(kBefore, *p.reply, *p.name), ReplyVerdict::kGood);
   const ExactBuffer exact(message);
   p.verdict = parse_reply(exact.span(), *p.reply, *p.name);
+  if (p.verdict == ReplyVerdict::kGood) expect_same_behind_question(exact.span(), *p.reply);
   return p;
 }
 
@@ -349,6 +365,25 @@ TEST(ParseReply, SoaInTheAuthoritySectionMustBeWhole) {
   EXPECT_EQ(with_rdata({}), ReplyVerdict::kMalformed);
   EXPECT_EQ(with_rdata(Bytes(4)), ReplyVerdict::kMalformed);
   EXPECT_EQ(with_rdata({63, 'a'}), ReplyVerdict::kMalformed) << "a name that runs past the RDATA";
+}
+
+TEST(ParseReply, BehindAKnownQuestionTheRestIsCheckedAllTheSame) {
+  const auto verdict = [](const Bytes& message) {
+    const ExactBuffer exact(message);
+    Reply r;
+    return parse_reply(exact.span(), kQuestionEnd, r);
+  };
+  const Bytes good = ordinary().build();
+  EXPECT_EQ(verdict(good), ReplyVerdict::kGood);
+  for (std::size_t length = kQuestionEnd; length < good.size(); ++length) {
+    EXPECT_EQ(verdict(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(length))),
+              ReplyVerdict::kMalformed)
+        << length;
+  }
+  EXPECT_EQ(verdict(www(1, kAnswerFlags & ~unsigned{kQr}).build()), ReplyVerdict::kNotResponse);
+  Bytes two_questions = good;
+  two_questions[kQdcountOffset + 1] = 2;
+  EXPECT_EQ(verdict(two_questions), ReplyVerdict::kMalformed);
 }
 
 }  // namespace

@@ -146,7 +146,9 @@ TEST(PrefixTable, AgreesWithTryingEach) {
   Oracle oracle(42);
   std::uint64_t lookups = 0;
   for (int round = 0; round < 400; ++round) {
-    const std::size_t wanted = round < 300 ? 1 + oracle.below(12) : 1 + oracle.below(300);
+    const std::size_t wanted = round < 300   ? 1 + oracle.below(12)
+                               : round < 397 ? 1 + oracle.below(300)
+                                             : 5000 + oracle.below(5000);
     Entries entries;
     std::set<Prefix> known;
     for (std::size_t i = 0; i < wanted; ++i) {

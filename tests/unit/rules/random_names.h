@@ -1,6 +1,7 @@
 // Random names that hit each other often: few labels to choose from, among them the awkward ones.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -45,6 +46,7 @@ class RandomNames {
   }
 
   std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
+  std::uint64_t any() { return random_(); }
 
   /// Up to `most` labels, mixed case, of any length that fits.
   std::vector<std::uint8_t> wire(unsigned most) {
@@ -71,6 +73,28 @@ class RandomNames {
     }
     out.push_back(0);
     return out;
+  }
+  /// Labels of any octets and lengths, as many as there is room for: 255 octets in all, or one less.
+  std::vector<std::uint8_t> filled() {
+    std::vector<std::uint8_t> out;
+    const std::uint64_t longest = below(2) == 0 ? 63 : 1 + below(8);
+    for (std::size_t room; (room = dns::kMaxName - 1 - out.size()) >= 2;) {
+      std::string label(1 + below(std::min<std::uint64_t>(longest, room - 1)), '\0');
+      for (char& c : label)
+        c = static_cast<char>(below(256));
+      add(out, label);
+    }
+    out.push_back(0);
+    return out;
+  }
+  /// `wire` with one octet of a label changed, in one bit.
+  std::vector<std::uint8_t> damaged(std::vector<std::uint8_t> wire) {
+    if (wire[0] == 0) return wire;
+    std::size_t at = 0;
+    while (wire[at + wire[at] + 1u] != 0 && below(3) != 0)
+      at += wire[at] + 1u;
+    wire[at + 1 + below(wire[at])] ^= static_cast<std::uint8_t>(1u << below(8));
+    return wire;
   }
   /// `wire` with some labels more in front, where they fit.
   std::vector<std::uint8_t> below_name(const std::vector<std::uint8_t>& wire, unsigned most) {

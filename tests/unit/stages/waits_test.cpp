@@ -8,7 +8,7 @@ class Waits : public WorkerTest {
  protected:
   const Durations& waited(Waited kind) { return rig.stats().waited[static_cast<std::size_t>(kind)]; }
   void expect_one(Waited kind, std::uint64_t us) {
-    for (const Waited each : {Waited::for_rule, Waited::for_default, Waited::for_error}) {
+    for (const Waited each : {Waited::for_rule, Waited::for_default, Waited::for_zone, Waited::for_error}) {
       EXPECT_EQ(waited(each).count(), each == kind ? 1u : 0u);
     }
     EXPECT_EQ(waited(kind).sum, us);

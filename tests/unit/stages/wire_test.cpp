@@ -101,21 +101,22 @@ TEST_F(Wire, segments_pass_to_the_ports_that_the_endpoint_has) {
     EXPECT_TRUE(rig.receive(net::testing::build(spec)));
     rig.turn();
   };
+  using Ports = std::initializer_list<std::uint16_t>;
   const auto passed = [this] { return rig.stats()[Counter::to_mirror]; };
   const auto dropped = [this](FrameDrop why) { return rig.stats().frame_drops[why]; };
   send("10.0.0.2", kEndpoint, 53);
   EXPECT_EQ(passed(), 1u);
-  for (const std::uint16_t port : {853, 443, 80, 54})
+  for (const std::uint16_t port : Ports{853, 443, 80, 54})
     send("10.0.0.2", kEndpoint, port);
   EXPECT_EQ(passed(), 1u);
   EXPECT_EQ(dropped(FrameDrop::tcp_port), 4u);
-  for (const std::uint16_t port : {53, 853, 443})
+  for (const std::uint16_t port : Ports{53, 853, 443})
     send("fd00::2", "fd00::1", port);
   EXPECT_EQ(passed(), 4u);
-  for (const std::uint16_t port : {80, 852})
+  for (const std::uint16_t port : Ports{80, 852})
     send("fd00::2", "fd00::1", port);
   EXPECT_EQ(dropped(FrameDrop::tcp_port), 6u);
-  for (const std::uint16_t port : {853, 443})
+  for (const std::uint16_t port : Ports{853, 443})
     send("fd99::2", "fd00::1", port);
   EXPECT_EQ(dropped(FrameDrop::not_allowed), 2u);
   EXPECT_EQ(passed(), 4u);
@@ -258,7 +259,7 @@ TEST_F(Wire, what_a_rule_answered_is_remembered_until_the_routing_changes) {
     EXPECT_EQ(rig.stats()[Counter::cache_hits], again ? 2u : 0u);
   }
   EXPECT_EQ(rig.stats()[Counter::answered_rule], 4u);
-  rig.snapshot().networks[0].set_count = 0;
+  rig.snapshot().networks[0].rules = {};
   rig.snapshot().networks[0].routing = 2;
   rig.ask(query("x.nx.example"));
   rig.turn();

@@ -201,8 +201,7 @@ void Rig::make_snapshot(const RigOptions& options) {
   const auto set = test_rules();
   s.keep.push_back(set);
   state::Network network;
-  network.sets[0] = set.get();
-  network.set_count = 1;
+  network.rules.add(*set);
   network.default_upstream = 1;
   network.routing = 1;
   s.networks.push_back(network);

@@ -75,6 +75,7 @@ class Rig {
   unsigned free_buffers() const;
   Rings& rings(unsigned i = 0) { return rings_[i]; }
   state::Snapshot& snapshot() { return *snapshot_; }
+  state::View& view() { return *view_; }
   rte_mbuf* packet(std::span<const std::uint8_t> data);
 
   /// The laws, for every worker, now.
