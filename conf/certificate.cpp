@@ -109,8 +109,11 @@ Result<void> read_key(std::string_view pem, Certificate& into) {
     return Failure("holds a key that is encrypted");
   }
   if (into.key == nullptr) {
-    if (take_end_of_pem()) return Failure("holds no private key in PEM form");
-    return Failure("holds a key that can't be read: " + take_openssl_error());
+    // OpenSSL says "unsupported" of both.
+    const std::string reason = take_openssl_error();
+    if (pem.find(" PRIVATE KEY-----") == std::string_view::npos)
+      return Failure("holds no private key in PEM form");
+    return Failure("holds a key that can't be read: " + reason);
   }
   if (into.chain.empty() || X509_check_private_key(into.chain[0].get(), into.key.get()) != 1) {
     take_openssl_error();

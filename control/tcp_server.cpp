@@ -22,7 +22,7 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr unsigned kTicketKindBit = 61;
+constexpr unsigned kTicketKindBit = 60;
 /// After an accept that failed for want of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 

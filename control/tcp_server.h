@@ -37,8 +37,8 @@ class HandshakeTurns;
 class StreamProtocol;
 class TcpConnection;
 
-/// Marks a query until its answer: is never reused, and stays below 2^63, so that an owner can mark questions
-/// of its own by the top bit. The two bits below it are the kind of its stream, the rest counts up from 1.
+/// Marks a query until its answer: is never reused, and stays below 2^62, so that an owner can mark questions
+/// of its own by the top bits. The two bits below them are the kind of its stream, the rest counts up from 1.
 using TcpTicket = std::uint64_t;
 
 /// All times in milliseconds.

@@ -56,6 +56,19 @@ TEST_F(TlsServerTest, HandsAQueryOverAndWritesItsAnswer) {
   EXPECT_EQ(counter(TcpCounter::queries), 0u);
 }
 
+TEST_F(TlsServerTest, TicketsOfAllKindsLeaveTheOwnersBitsAlone) {
+  start_tls();
+  Peer plain = connect();
+  TlsPeer tls(tls_port_);
+  HttpPeer https(https_port_);
+  plain.send(framed(query(1)));
+  tls.send(framed(query(2)));
+  https.post(query(3));
+  ASSERT_TRUE(run([&] { return tls.poll() && https.poll() && taken_.size() == 3; }));
+  for (const Taken& t : taken_)
+    EXPECT_EQ(t.ticket >> 62, 0u);
+}
+
 TEST_F(TlsServerTest, PipelinedQueriesAreAnsweredOutOfOrder) {
   start_tls();
   TlsPeer peer(tls_port_);
