@@ -8,6 +8,9 @@ namespace shunt::control {
 
 namespace {
 
+/// A client that goes on sending is reset: it has no eyes for an answer.
+constexpr std::size_t kMostLingered = 64 * 1024;
+
 std::chrono::milliseconds ms(std::uint32_t value) {
   return std::chrono::milliseconds(value);
 }
@@ -85,7 +88,10 @@ void TcpConnection::read() {
 }
 
 void TcpConnection::received(std::size_t octets) {
-  if (state_ == State::kLingering) return read();  // thrown away
+  if (state_ == State::kLingering) {  // thrown away
+    lingered_ += octets;
+    return lingered_ > kMostLingered ? close() : read();
+  }
   protocol_->added(octets);
   write();
   if (state_ == State::kClosed || end_if_faulty()) return;

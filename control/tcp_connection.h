@@ -86,6 +86,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   Clock::time_point active_;           ///< the last query taken or answer written
   Clock::time_point write_started_;
   Clock::time_point linger_started_;
+  std::size_t lingered_ = 0;  ///< octets
 };
 
 }  // namespace shunt::control

@@ -3,7 +3,6 @@ import pathlib
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 
@@ -11,50 +10,11 @@ import dns.edns
 import dns.message
 import pytest
 
-from client import Stream, addresses, ask, query, rcode
+from client import addresses, ask, query, rcode
 from netns import eventually
-from rig import CLIENT, CLIENT2, LEFT_IN, LEFT_IN6, RIGHT_CLIENT, RIGHT_IN, SERVER, STRANGER, Rig, upstream
+from rig import CLIENT, CLIENT2, LEFT_IN, LEFT_IN6, RIGHT_CLIENT, RIGHT_IN, SERVER, STRANGER, Rig
 from servers import RealServer, ScriptedServer
-
-NAME = "dns.gw.test"  # in the endpoint's certificate
-LIMITS = ("tcp_idle_ms = 1500\ntcp_connections_per_client = 10\ntcp_connections = 60\ntcp_queries_per_connection = 20")
-
-
-class Authority:
-    """A CA of the test's own; its certificates are for NAME and the endpoint's addresses."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                      "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
-        (folder / "san").write_text(f"subjectAltName=DNS:{NAME},IP:{LEFT_IN},IP:{LEFT_IN6}\n", encoding="ascii")
-        self.bundle = folder / "ca.pem"
-
-    def _openssl(self, *arguments):
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
-
-    def issue(self, stem, serial):
-        """Writes STEM.pem and STEM.key."""
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={NAME}",
-                      "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
-        self._openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", str(serial),
-                      "-days", "10", "-extfile", "san", "-out", f"{stem}.pem")
-        (self.folder / f"{stem}.key").chmod(0o600)
-
-    def context(self, protocol="dot"):
-        context = ssl.create_default_context(cafile=self.bundle)
-        if protocol:
-            context.set_alpn_protocols([protocol])
-        return context
-
-
-def config(rig, tls='{ certificate = "gw.pem", key = "gw.key" }', **options):
-    """The rig's configuration with `tls` at the endpoint of the left side."""
-    text = rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER), limits=LIMITS, **options)
-    allow = 'allow = ["10.10.0.0/25", "fd10::/64"]\n'
-    assert allow in text
-    return text.replace(allow, allow + (f"tls = {tls}\n" if tls else ""))
-
+from tls import NAME, PREFACE, Authority, TlsStream, config
 
 @pytest.fixture(scope="module")
 def gateway():
@@ -73,20 +33,6 @@ def gateway():
 @pytest.fixture(autouse=True)
 def plain_handler(gateway):
     gateway.main.handler = lambda a: a.answer("300 A 192.0.2.1")
-
-
-class TlsStream(Stream):
-    """DNS over TLS; `context` None leaves the connection without its handshake."""
-
-    def __init__(self, gateway, server=LEFT_IN, source=None, context="default", timeout=5.0, port=853, session=None):
-        super().__init__(gateway.left, server, source, timeout, port)
-        if context == "default":
-            context = gateway.authority.context("dot" if port == 853 else "h2")
-        if context is not None:
-            self.socket = context.wrap_socket(self.socket, server_hostname=NAME, session=session)
-
-    def serial(self):
-        return int(self.socket.getpeercert()["serialNumber"], 16)
 
 
 def count(gateway, name, group="TLS"):
@@ -462,8 +408,7 @@ def test_http_1_is_refused(gateway):
 
 
 def test_garbage_inside_https_closes_the_connection(gateway):
-    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    for garbage in (preface + b"\xff" * 200, preface + b"\0\0\0\x04\0\0\0\0\0" + b"\xff\xff\xff\x01\x05\0\0\0\x01"):
+    for garbage in (PREFACE + b"\xff" * 200, PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\xff\xff\xff\x01\x05\0\0\0\x01"):
         with TlsStream(gateway, port=443) as stream:
             stream.socket.sendall(garbage)
             try:
@@ -521,6 +466,53 @@ def test_a_bad_certificate_changes_nothing_and_is_named(gateway, spoil, reason):
     finally:
         for name, octets in kept.items():
             (gateway.folder / name).write_bytes(octets)
+
+
+def test_a_rollback_brings_the_certificate_back_though_its_file_has_gone(gateway):
+    with TlsStream(gateway) as stream:
+        before = stream.serial()
+    kept = {name: (gateway.folder / name).read_bytes() for name in ("gw.pem", "gw.key")}
+    gateway.authority.issue("gw", 1003)
+    assert "tls" in gateway.shuntd.ctl("reload", "--dry-run").stdout
+    gateway.shuntd.ctl("reload")
+    with TlsStream(gateway) as stream:
+        assert stream.serial() == 1003
+    (gateway.folder / "gw.key").unlink()
+    gateway.shuntd.ctl("rollback")
+    with TlsStream(gateway) as stream:
+        assert stream.serial() == before
+        stream.send(query("rollback.test"))
+        assert addresses(stream.receive()) == ["192.0.2.1"]
+    for name, octets in kept.items():
+        (gateway.folder / name).write_bytes(octets)
+    gateway.shuntd.ctl("reload")
+
+
+def memory_of(pid):
+    """What a process has in memory of its own, piece by piece."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights, *_ = line.split()
+            if not rights.startswith("rw"):
+                continue
+            begin, end = (int(x, 16) for x in span.split("-"))
+            memory.seek(begin)
+            try:
+                yield memory.read(end - begin)
+            except OSError:
+                pass  # of a device
+
+
+def test_no_text_of_a_key_stays_in_memory(gateway):
+    gateway.shuntd.ctl("reload")
+    text = (gateway.folder / "gw.key").read_bytes().split(b"\n")[1][20:60]
+    assert len(text) == 40
+    found_path = found_key = False
+    for piece in memory_of(gateway.shuntd.process.pid):
+        found_path |= b"/gw.key" in piece
+        found_key |= text in piece
+    assert found_path, "the search finds what is there"
+    assert not found_key
 
 
 def test_an_endpoint_that_loses_its_certificate_listens_no_more(gateway):

@@ -351,6 +351,20 @@ TEST_F(HttpsFlood, OfContinuations) {
   flood(frame(1, 1, 0, 1) + "\x82" + repeat(frame(0, 9, 0, 1), 20000));
 }
 
+TEST_F(HttpsFlood, IsNotReadToItsEnd) {
+  start_tls();
+  TlsPeer peer(https_port_, {.protocol = "h2"});
+  ASSERT_TRUE(run([&] { return peer.ready(); }));
+  peer.send(kHello + repeat(frame(0, 4, 0, 0), 2000));
+  std::size_t sent = 0;
+  EXPECT_TRUE(run([&] {
+    peer.send(std::string(16384, 'x'));
+    sent += 16384;
+    return peer.poll() && server_->connections() == 0;
+  }));
+  EXPECT_LT(sent, 1u << 20);
+}
+
 TEST_F(HttpsFlood, OfFramesOfNoKnownType) {
   flood(repeat(frame(0, 0x77, 0, 0), 80000));
   EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_flood), 1u);
