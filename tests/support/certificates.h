@@ -37,7 +37,8 @@ inline std::string text_of(BIO* bio) {
 
 /// Signed by itself.
 inline TestCertificate make_certificate(const CertificateOptions& options = {}) {
-  EVP_PKEY* const key = options.rsa_bits == 0 ? EVP_EC_gen("P-256") : EVP_RSA_gen(options.rsa_bits);
+  EVP_PKEY* const key = options.rsa_bits == 0 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")
+                                              : EVP_RSA_gen(options.rsa_bits);
   X509* const certificate = X509_new();
   X509_set_version(certificate, 2);
   ASN1_INTEGER_set_int64(X509_get_serialNumber(certificate), options.serial);

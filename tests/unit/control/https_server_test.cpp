@@ -161,9 +161,9 @@ TEST_F(TlsServerTest, RequestsThatAreNoneGetTheirStatusAndNothingElseSuffers) {
   ASSERT_TRUE(run([&] { return peer.poll() && taken_.size() == 1; }));
   answer(taken_[0]);
   EXPECT_TRUE(run([&] { return peer.ended(good); }));
-  for (const auto& [id, status] : wanted) {
-    EXPECT_TRUE(run([&] { return peer.ended(id); })) << status;
-    EXPECT_EQ(peer.responses[id].status(), status);
+  for (const auto& want : wanted) {
+    EXPECT_TRUE(run([&] { return peer.ended(want.first); })) << want.second;
+    EXPECT_EQ(peer.responses[want.first].status(), want.second);
   }
   EXPECT_EQ(counter_of(kHttps, TcpCounter::requests_bad), wanted.size());
   EXPECT_EQ(taken_.size(), 1u);
