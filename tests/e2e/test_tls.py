@@ -1,4 +1,5 @@
 """DNS over TLS (RFC 7858) and over HTTPS (RFC 8484) at an endpoint with a certificate: real clients, hostile ones, certificates that change."""
+import os
 import pathlib
 import socket
 import ssl
@@ -137,6 +138,56 @@ def test_unbound_forwards_over_tls(gateway):
     finally:
         unbound.close()
     assert count(gateway, "queries") >= before + 21
+
+
+RESOLVED = pathlib.Path(os.environ.get("SYSTEMD_RESOLVED", "/lib/systemd/systemd-resolved"))
+
+
+class Resolved(RealServer):
+    """systemd-resolved that asks the endpoint over TLS alone; `zone` is (CA file, name in the certificate). It answers at 127.0.0.53 of its
+    namespace, and has a mount namespace of its own: for its configuration, its folder in /run, and its user."""
+
+    def configure(self, zone):
+        bundle, name = zone
+        (self.folder / "resolved.conf").write_text(f"[Resolve]\nDNS={LEFT_IN}#{name}\nDNSOverTLS=yes\nDNSSEC=no\nDomains=~.\nCache=no\n"
+                                                   "LLMNR=no\nMulticastDNS=no\n", encoding="ascii")
+        (self.folder / "ca.pem").write_bytes(bundle.read_bytes())
+        for folder in (self.folder, self.folder.parent):
+            folder.chmod(0o755)  # it gives root up
+        for file, entry in (("passwd", "systemd-resolve:x:977:977::/:/usr/sbin/nologin"), ("group", "systemd-resolve:x:977:")):
+            text = pathlib.Path("/etc", file).read_text(encoding="utf-8")
+            (self.folder / file).write_text(text + ("" if "systemd-resolve:" in text else entry + "\n"), encoding="utf-8")
+        script = f"""
+mount --make-rprivate /
+mount --bind {self.folder}/passwd /etc/passwd
+mount --bind {self.folder}/group /etc/group
+mount -t tmpfs none /run/systemd
+install -d -o systemd-resolve /run/systemd/resolve
+mount -t tmpfs none /etc/systemd
+cp {self.folder}/resolved.conf /etc/systemd
+export SSL_CERT_FILE={self.folder}/ca.pem
+exec {RESOLVED}
+"""
+        self.command = ("unshare", "--mount", "sh", "-ec", script)
+
+
+@pytest.mark.skipif(not RESOLVED.exists(), reason="no systemd-resolved: install it, or unpack its package and set SYSTEMD_RESOLVED")
+@pytest.mark.parametrize("name", [NAME, "other.test"])
+def test_systemd_resolved_asks_over_tls_and_checks_the_name(gateway, name):
+    before = count(gateway, "queries")
+    resolved = Resolved(gateway.left, gateway.folder / f"resolved-{name}", ["127.0.0.53"], (gateway.authority.bundle, name))
+    try:
+        def asked():
+            return short(gateway.left.run("dig", "+short", "+time=2", "+tries=1", "@127.0.0.53", "resolved.test", "A", check=False))
+        if name == NAME:
+            eventually(lambda: asked() == ["192.0.2.1"], 15, f"systemd-resolved to answer, see {resolved.folder}/log")
+            assert count(gateway, "queries") > before
+        else:
+            failed = count(gateway, "handshakes_failed")
+            eventually(lambda: "192.0.2.1" not in asked() and count(gateway, "handshakes_failed") > failed, 15, "it to refuse the name")
+            assert count(gateway, "queries") == before
+    finally:
+        resolved.close()
 
 
 # --- DNS over TLS --------------------------------------------------------------------------------------------------------
