@@ -47,7 +47,7 @@ void PemText::cut(std::size_t octets) {
   text_.resize(octets);
 }
 
-Result<PemText> read_pem_file(const std::string& path) {
+Result<PemText> read_pem_file(const std::string& path, std::size_t most) {
   // Without waiting: a FIFO would keep us for ever.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
   if (file.fd < 0) return Failure(std::strerror(errno));
@@ -57,7 +57,7 @@ Result<PemText> read_pem_file(const std::string& path) {
   if (!S_ISREG(info.st_mode)) return Failure("it is not a regular file");
   // Into one piece of memory, which doesn't grow: growing would leave copies behind.
   const auto size = static_cast<std::size_t>(info.st_size);
-  if (size > kMaxPemOctets) return Failure(fmt::format("it is larger than {} MiB", kMaxPemOctets >> 20));
+  if (size > most) return Failure(fmt::format("it is larger than {} MiB", most >> 20));
   PemText text(size + 1);
   std::size_t filled = 0;
   while (filled < text.size()) {

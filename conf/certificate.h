@@ -52,8 +52,8 @@ struct Certificate {
 /// A certificate or key file is at most this large.
 inline constexpr std::size_t kMaxPemOctets = 1 << 20;
 
-/// The text of a regular file; the error is a phrase ("No such file or directory").
-Result<PemText> read_pem_file(const std::string& path);
+/// The text of a regular file of at most `most` octets; the error is a phrase ("No such file or directory").
+Result<PemText> read_pem_file(const std::string& path, std::size_t most = kMaxPemOctets);
 
 /// Fills in the chain of `into`, and when it is valid, from a PEM text. The error is a sentence without a
 /// subject ("holds no certificate in PEM form"), and so it is below.

@@ -102,6 +102,36 @@ void check_targets(const Checking& c, std::size_t n) {
                    "take some out");
 }
 
+/// What "tls" needs, and what the others have no use for.
+void check_protocol(const Checking& c, std::size_t n) {
+  const Upstream& upstream = c.config.upstreams[n];
+  const std::string label = title("upstream", upstream.name);
+  if (upstream.protocol == Protocol::kTls) {
+    if (upstream.tls_name.empty() && !c.places.has("upstream", n, "tls_name"))
+      c.report.error(c.places.at("upstream", n, "protocol"),
+                     fmt::format("{}: protocol \"tls\" needs tls_name", label),
+                     "tls_name = \"dns.corp.example\": the name (or address) that the targets' certificates "
+                     "must have");
+  } else {
+    for (const std::string_view key : {"tls_name", "tls_ca"})
+      if (c.places.has("upstream", n, key))
+        c.report.error(c.places.at("upstream", n, key),
+                       fmt::format("{}: {} is for protocol \"tls\" only", label, key),
+                       "add protocol = \"tls\", or leave it out");
+  }
+  const Outbound* outbound = outbound_of(c.config, upstream.outbound);
+  if (upstream.protocol == Protocol::kUdp || outbound == nullptr) return;
+  for (const IpAddress& own : outbound->addresses) {
+    const int p = port_of(c.config, own);
+    if (p < 0 || !c.config.ports[static_cast<std::size_t>(p)].mirror.empty()) continue;
+    c.report.error(c.places.at("upstream", n, "protocol"),
+                   fmt::format("{}: port {} has no mirror, and TCP and TLS need one", label,
+                               in_quotes(c.config.ports[static_cast<std::size_t>(p)].name)),
+                   "give the port a mirror, or leave outbound out: then the host's own network is used");
+    return;
+  }
+}
+
 /// Targets of all upstreams have a place each in an array of fixed size, equal ones the same.
 void check_number_of_targets(const Checking& c) {
   std::set<std::pair<std::string_view, SocketAddress>> targets;
@@ -130,6 +160,34 @@ void check_use(const Checking& c) {
                        fmt::format("name it in an upstream: outbound = {}", in_quotes(outbound.name)));
 }
 
+/// What on_all_down needs, and what only it needs.
+void check_all_down(const Checking& c, std::size_t n) {
+  const Upstream& upstream = c.config.upstreams[n];
+  const std::string label = title("upstream", upstream.name);
+  const Position where = c.places.at("upstream", n, "on_all_down");
+  if (upstream.on_all_down != OnAllDown::kStale && c.places.has("ttl", n, "stale"))
+    c.report.warning(c.places.at("ttl", n, "stale"),
+                     fmt::format("{}: ttl: stale has no effect: expired answers are not served", label),
+                     "add on_all_down = \"stale\", or leave it out");
+  if (upstream.on_all_down == OnAllDown::kStale && (c.config.dataplane.cache == 0 || upstream.ttl.stale == 0))
+    c.report.warning(where,
+                     fmt::format("{}: on_all_down = \"stale\" has no effect: {}", label,
+                                 upstream.ttl.stale == 0 ? "ttl says stale = 0" : "the cache is off"),
+                     "on_all_down = \"servfail\" says the same");
+  if (upstream.on_all_down != OnAllDown::kDefault) return;
+  const auto& networks = c.config.networks;
+  const bool any = std::any_of(networks.begin(), networks.end(), [&](const Network& network) {
+    return !network.default_upstream.empty() && network.default_upstream != upstream.name;
+  });
+  if (!any)
+    c.report.warning(
+        where,
+        fmt::format("{}: on_all_down = \"default\" has no effect: no network has another upstream "
+                    "as its default",
+                    label),
+        "give a network a default, or leave it out");
+}
+
 }  // namespace
 
 void check_upstreams(const Checking& c) {
@@ -140,6 +198,8 @@ void check_upstreams(const Checking& c) {
     check_reference(c, outbounds, upstream.outbound, "outbound endpoint", label + ": outbound",
                     c.places.at("upstream", n, "outbound"));
     check_targets(c, n);
+    check_protocol(c, n);
+    check_all_down(c, n);
     if (upstream.ttl.min > upstream.ttl.max)
       c.report.error(
           c.places.at("ttl", n, c.places.has("ttl", n, "min") ? "min" : "max"),

@@ -39,6 +39,7 @@ struct Dataplane {                          // [dataplane]: can't be reloaded
 struct Limits {                                    // [limits]
   std::uint32_t queries_per_client = 10000;        // queries_per_client, in flight
   std::uint32_t queries_per_upstream = 50000;      // queries_per_upstream, in flight
+  std::uint32_t queries_per_target = 50000;        // queries_per_target, in flight
   std::uint32_t tcp_connections = 1000;            // tcp_connections
   std::uint32_t tcp_connections_per_client = 50;   // tcp_connections_per_client
   std::uint32_t tcp_queries_per_connection = 100;  // tcp_queries_per_connection, in flight
@@ -87,20 +88,35 @@ struct Outbound {  // [[outbound]]
   Position position;
 };
 
-enum class Policy : std::uint8_t { kRandom, kOrdered };
+enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
+enum class Protocol : std::uint8_t { kUdp, kTcp, kTls };
+
+enum class OnAllDown : std::uint8_t { kServfail, kStale, kDefault };
 
 struct TtlBounds {  // ttl = {…}, seconds
-  std::uint32_t min = 0, max = 86400, failure = 5;
+  std::uint32_t min = 0, max = 86400, stale = 86400, failure = 5;
   friend bool operator==(const TtlBounds&, const TtlBounds&) = default;
+};
+
+struct HealthCheck {                 // health = {…}
+  unsigned fall = 3;                 // failures in a row, until a target is down
+  unsigned rise = 2;                 // answers in a row, until it is up again
+  std::uint32_t interval_ms = 1000;  // between probes; see control/target_judge.h
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
 struct Upstream {  // [[upstream]]
   std::string name;
   std::string outbound;  // "": asked through the host's own network
   std::vector<SocketAddress> targets;
+  Protocol protocol = Protocol::kUdp;
+  std::string tls_name;   // a host's name without the last dot, or an address
+  std::string tls_trust;  // tls_ca: the text of that file; "": the system's certificates
   Policy policy = Policy::kRandom;
+  OnAllDown on_all_down = OnAllDown::kServfail;
   std::uint32_t timeout_ms = 800;
   std::string probe = ". NS";  // NAME TYPE; both checked
+  HealthCheck health;
   TtlBounds ttl;
   Position position;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "conf/reader.h"
+#include "conf/trust.h"
 #include "conf/values.h"
 
 namespace shunt::conf {
@@ -36,6 +37,7 @@ void read_dataplane(Reader& t, Dataplane& d) {
 void read_limits(Reader& t, Limits& l) {
   t.integer({"queries_per_client", "10000"}, l.queries_per_client, 1, kMostInFlight);
   t.integer({"queries_per_upstream", "50000"}, l.queries_per_upstream, 1, kMostInFlight);
+  t.integer({"queries_per_target", "50000"}, l.queries_per_target, 1, kMostInFlight);
   t.integer({"tcp_connections", "1000"}, l.tcp_connections, 1, 100'000);
   t.integer({"tcp_connections_per_client", "50"}, l.tcp_connections_per_client, 1, 100'000);
   t.integer({"tcp_queries_per_connection", "100"}, l.tcp_queries_per_connection, 1, 10'000);
@@ -112,25 +114,46 @@ void read_ttl(Report& report, Places& places, const toml::table& table, std::siz
   t.integer({"min", "0"}, ttl.min, 0, kMostTtl);
   t.integer({"max", "86400"}, ttl.max, 0, kMostTtl);
   t.integer({"failure", "5"}, ttl.failure, 1, kMostFailureTtl);
-  std::uint32_t stale = 0;
-  t.integer({"stale", "86400"}, stale, 0, kMostTtl);
-  if (const toml::node* node = table.get("stale"))
-    report.warning(position_of(node->source()),
-                   fmt::format("{}: ttl: stale has no effect in this version", title),
-                   "on_all_down = \"stale\", which it belongs to, is not available; leave it out");
+  t.integer({"stale", "86400"}, ttl.stale, 0, kMostTtl);
   t.finish();
 }
 
-void read_upstream(Reader& t, Upstream& upstream) {
+void read_trust_of(Reader& t, Upstream& upstream, const std::string& config_path) {
+  const auto read = [&config_path](std::string_view text) -> Result<std::string> {
+    if (text.empty()) return Failure("it names no file");
+    Result<std::string> trust =
+        read_trust((std::filesystem::path(config_path).parent_path() / text).string());
+    if (!trust) return Failure(fmt::format("{} {}", in_quotes(text), trust.error()));
+    return trust;
+  };
+  t.value<std::string>({"tls_ca", "\"corp-ca.pem\""}, upstream.tls_trust, read);
+}
+
+void read_health(Report& report, Places& places, const toml::table& table, std::size_t index,
+                 const std::string& title, HealthCheck& health) {
+  Reader t(report, places, table, "health", index, title + ": health");
+  t.integer({"fall", "3"}, health.fall, 1, 100);
+  t.integer({"rise", "2"}, health.rise, 1, 100);
+  t.integer({"interval_ms", "1000"}, health.interval_ms, 100, 60'000);
+  t.finish();
+}
+
+void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path) {
   t.name({"outbound", "\"to-onprem\""}, upstream.outbound);
+  t.choice<Protocol>({"protocol", "\"udp\""}, upstream.protocol,
+                     {{"udp", Protocol::kUdp}, {"tcp", Protocol::kTcp}, {"tls", Protocol::kTls}});
+  const std::uint16_t port = upstream.protocol == Protocol::kTls ? kDnsOverTlsPort : kDnsPort;
   t.list<SocketAddress>({"targets", R"(["192.168.1.53", "192.168.2.53:5353"])", Need::kRequired},
-                        upstream.targets, parse_target);
-  bool only = true;
-  t.choice<bool>({"protocol", "\"udp\""}, only, {{"udp", true}}, {"tcp", "tls"});
-  t.choice<Policy>({"policy", "\"random\""}, upstream.policy,
-                   {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}}, {"fastest"});
-  t.choice<bool>({"on_all_down", "\"servfail\""}, only, {{"servfail", true}}, {"stale", "default"});
-  t.unavailable("tls_name", "leave it out: targets are asked over UDP, and over TCP for TCP clients");
+                        upstream.targets, [port](std::string_view text) { return parse_target(text, port); });
+  t.text({"tls_name", "\"dns.corp.example\""}, upstream.tls_name, check_tls_name);
+  if (upstream.tls_name.ends_with('.')) upstream.tls_name.pop_back();
+  read_trust_of(t, upstream, config_path);
+  t.choice<Policy>(
+      {"policy", "\"random\""}, upstream.policy,
+      {{"random", Policy::kRandom}, {"ordered", Policy::kOrdered}, {"fastest", Policy::kFastest}});
+  t.choice<OnAllDown>(
+      {"on_all_down", "\"servfail\""}, upstream.on_all_down,
+      {{"servfail", OnAllDown::kServfail}, {"stale", OnAllDown::kStale}, {"default", OnAllDown::kDefault}});
   t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
   t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
 }
@@ -257,10 +280,13 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   });
   root.each("outbound", config.outbounds, read_outbound);
   root.each("upstream", config.upstreams, [&](Reader& t, Upstream& u) {
-    read_upstream(t, u);
+    read_upstream(t, u, config.path);
     const std::size_t index = config.upstreams.size() - 1;
-    if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, failure = 5 }"}))
-      read_ttl(report, places, *ttl, index, fmt::format("[[upstream]] {}", in_quotes(u.name)), u.ttl);
+    const std::string title = fmt::format("[[upstream]] {}", in_quotes(u.name));
+    if (const toml::table* ttl = t.table({"ttl", "{ min = 0, max = 86400, stale = 86400, failure = 5 }"}))
+      read_ttl(report, places, *ttl, index, title, u.ttl);
+    if (const toml::table* health = t.table({"health", "{ fall = 3, rise = 2, interval_ms = 1000 }"}))
+      read_health(report, places, *health, index, title, u.health);
   });
   root.each("rules", config.rule_sets, [&](Reader& t, RuleSet& set) { read_rules(t, set, config.path); });
   root.each("network", config.networks, read_network);

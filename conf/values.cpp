@@ -155,6 +155,23 @@ std::string check_probe(std::string_view text) {
   return {};
 }
 
+std::string check_tls_name(std::string_view text) {
+  if (IpAddress::parse(text)) return {};
+  if (text.empty()) return "it is empty";
+  const auto is_of_a_name = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  // A wildcard stands in a certificate, and never for the name that is looked for.
+  if (text.find('*') != std::string_view::npos) return "the name of one host is needed, not a wildcard";
+  if (!std::all_of(text.begin(), text.end(), is_of_a_name))
+    return "a host's name has letters, digits, hyphens and dots";
+  const auto name = dns::parse_name(text);
+  if (!name) return name.error();
+  if (name->length <= 1) return "the root is no host";
+  return {};
+}
+
 Result<Prefix> parse_port_address(std::string_view text) {
   const auto wrong = [text](std::string_view why) {
     return Failure(fmt::format("{} {}", in_quotes(text), why));
@@ -181,8 +198,8 @@ Result<IpAddress> parse_host(std::string_view text) {
   return a;
 }
 
-Result<SocketAddress> parse_target(std::string_view text) {
-  Result<SocketAddress> a = SocketAddress::parse(text, kDnsPort);
+Result<SocketAddress> parse_target(std::string_view text, std::uint16_t default_port) {
+  Result<SocketAddress> a = SocketAddress::parse(text, default_port);
   if (!a) return a;
   if (const std::string why = what_is_not_a_host(a->address); !why.empty())
     return Failure(fmt::format("{} {}", in_quotes(text), why));

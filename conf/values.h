@@ -25,6 +25,8 @@ std::string check_socket(std::string_view text);
 std::string check_probe(std::string_view text);
 /// The path of a URL, without a query: "/dns-query".
 std::string check_url_path(std::string_view text);
+/// The name of a host as certificates have it, or an address.
+std::string check_tls_name(std::string_view text);
 std::string check_not_empty(std::string_view text);
 
 // Parsers for Reader::value and Reader::list: their errors are sentences that name the text.
@@ -33,8 +35,8 @@ std::string check_not_empty(std::string_view text);
 Result<Prefix> parse_port_address(std::string_view text);
 /// An address that one host can have: neither unspecified nor multicast nor IPv4 broadcast.
 Result<IpAddress> parse_host(std::string_view text);
-/// A target, port 53 where none is given.
-Result<SocketAddress> parse_target(std::string_view text);
+/// A target, `default_port` where none is given.
+Result<SocketAddress> parse_target(std::string_view text, std::uint16_t default_port);
 /// An address and port to listen on: the port must be there.
 Result<std::pair<IpAddress, std::uint16_t>> parse_listen(std::string_view text);
 /// The address of one station: not broadcast, not multicast, not zero.

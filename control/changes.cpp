@@ -128,6 +128,7 @@ std::vector<std::string> differences(const conf::Limits& a, const conf::Limits& 
   using L = conf::Limits;
   return differing(a, b, std::pair(&L::queries_per_client, "queries_per_client"),
                    std::pair(&L::queries_per_upstream, "queries_per_upstream"),
+                   std::pair(&L::queries_per_target, "queries_per_target"),
                    std::pair(&L::tcp_connections, "tcp_connections"),
                    std::pair(&L::tcp_connections_per_client, "tcp_connections_per_client"),
                    std::pair(&L::tcp_queries_per_connection, "tcp_queries_per_connection"),
@@ -152,8 +153,10 @@ std::vector<std::string> differences(const conf::Outbound& a, const conf::Outbou
 std::vector<std::string> differences(const conf::Upstream& a, const conf::Upstream& b) {
   using U = conf::Upstream;
   return differing(a, b, std::pair(&U::outbound, "outbound"), std::pair(&U::targets, "targets"),
-                   std::pair(&U::policy, "policy"), std::pair(&U::timeout_ms, "timeout_ms"),
-                   std::pair(&U::probe, "probe"), std::pair(&U::ttl, "ttl"));
+                   std::pair(&U::protocol, "protocol"), std::pair(&U::tls_name, "tls_name"),
+                   std::pair(&U::tls_trust, "tls_ca"), std::pair(&U::policy, "policy"),
+                   std::pair(&U::on_all_down, "on_all_down"), std::pair(&U::timeout_ms, "timeout_ms"),
+                   std::pair(&U::probe, "probe"), std::pair(&U::health, "health"), std::pair(&U::ttl, "ttl"));
 }
 // Their rules are told one by one.
 std::vector<std::string> differences(const conf::RuleSet& /*a*/, const conf::RuleSet& /*b*/) {

@@ -152,21 +152,27 @@ json Control::status() const {
 
 json Control::upstreams() const {
   const std::vector<TargetMetrics> targets = health_->metrics();
-  const std::vector<double> since = health_->since_seconds();
   json result = json::array();
   for (const conf::Upstream& upstream : generation_->config.upstreams) {
     json list = json::array();
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      const TargetMetrics& t = targets[i];
+    for (const TargetMetrics& t : targets) {
       if (t.upstream != upstream.name) continue;
       list.push_back({{"address", t.target.to_string()},
-                      {"state", t.up ? "up" : "down"},
-                      {"since_seconds", since[i]},
+                      {"state", t.state},
+                      {"since_seconds", t.since_seconds},
+                      {"why", t.why},
+                      {"last_failure", t.last_failure},
                       {"latency_ms", t.latency_seconds * 1e3},
-                      {"in_flight", t.in_flight},
-                      {"sent", t.sent},
-                      {"answered", t.answered},
-                      {"timeouts", t.timeouts}});
+                      {"p50_ms", t.p50_seconds * 1e3},
+                      {"p99_ms", t.p99_seconds * 1e3},
+                      {"in_flight", t.figures.in_flight},
+                      {"sent", t.figures.sent},
+                      {"answered", t.figures.answered},
+                      {"timeouts", t.figures.timeouts},
+                      {"unreachable", t.figures.unreachable},
+                      {"servfails", t.figures.servfails},
+                      {"refused", t.figures.refused},
+                      {"malformed", t.figures.malformed}});
     }
     result.push_back({{"name", upstream.name}, {"targets", std::move(list)}});
   }
@@ -222,8 +228,8 @@ json Control::health() const {
   const bool link = std::any_of(ports.begin(), ports.end(), [](const Port& p) { return p.link_up(); });
   if (!link) return {{"healthy", false}, {"reason", "no port has a link"}};
   const std::vector<TargetMetrics> targets = health_->metrics();
-  const bool any = targets.empty() ||
-                   std::any_of(targets.begin(), targets.end(), [](const TargetMetrics& t) { return t.up; });
+  const bool any = targets.empty() || std::any_of(targets.begin(), targets.end(),
+                                                  [](const TargetMetrics& t) { return t.state != "down"; });
   if (!any) return {{"healthy", false}, {"reason", "every target of every upstream is down"}};
   return {{"healthy", true}, {"reason", ""}};
 }
@@ -251,7 +257,7 @@ MetricsSnapshot Control::metrics() const {
   m.targets = health_->metrics();
   for (std::size_t i = 0; i < kStreamKinds; ++i) {
     const auto kind = static_cast<StreamKind>(i);
-    m.streams[i] = {tcp_->counters(kind), tcp_->connections(kind), tcp_->queries_in_flight(kind)};
+    m.client_streams[i] = {tcp_->counters(kind), tcp_->connections(kind), tcp_->queries_in_flight(kind)};
   }
   for (const conf::Inbound& inbound : generation_->config.inbounds) {
     if (inbound.tls && inbound.tls->loaded != nullptr)
@@ -260,6 +266,10 @@ MetricsSnapshot Control::metrics() const {
   m.host = resolver_->counters();
   m.host_in_flight = resolver_->in_flight();
   m.host_latency = resolver_->latency();
+  m.streams = streams_->resolver().counters();
+  m.stream_connections = streams_->connections();
+  m.streams_in_flight = streams_->resolver().in_flight();
+  m.stream_latency = streams_->resolver().latency();
   m.control = socket_->counters();
   m.rules = rule_figures_->metrics();
   return m;

@@ -61,6 +61,7 @@ Control::~Control() {
   metrics_listener_.reset();
   tcp_.reset();
   resolver_.reset();
+  streams_.reset();
   if (workers_) workers_->stop();
   routes_.reset();
   if (mirrors_) mirrors_->close();
@@ -98,9 +99,10 @@ Result<void> Control::start() {
   routes_->want(generation_->routes);
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
-  misses_.emplace(*crossing_, *resolver_, workers_->health());
+  streams_.emplace(io_, random_, [this](int family, int type) { return open_in_mirror(family, type); });
+  misses_.emplace(*crossing_, *resolver_, *streams_, workers_->health());
   open_zones();
-  health_.emplace(*workers_, *crossing_, *resolver_);
+  health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
   Adjacencies adjacencies = adjacencies_of(*generation_);
@@ -141,6 +143,7 @@ Result<void> Control::open_sockets() {
 // Takes a generation as the current one: everybody who keeps a reference gets the new.
 void Control::adopt(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
+  streams_->set_generation(generation_);
   misses_->set_generation(generation_);
   zones_->set_generation(generation_);
   health_->set_generation(generation_);

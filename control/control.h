@@ -25,6 +25,7 @@
 #include "control/rule_figures.h"
 #include "control/socket.h"
 #include "control/tcp_server.h"
+#include "control/upstream_streams.h"
 #include "control/watch_log.h"
 #include "control/workers.h"
 #include "control/zones.h"
@@ -66,8 +67,8 @@ class Control {
   void take_reply(const Message& message, std::span<const std::uint8_t> answer);
   void open_zones();
   bool take_miss(std::size_t worker, rte_mbuf* packet);
-  void ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
-                    HostResolver::Callback done);
+  void ask_whole(const Message& message, std::span<const std::uint8_t> answer,
+                 const Zones::WholeAnswer& done);
   void ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer);
 
   // reload.cpp
@@ -123,6 +124,7 @@ class Control {
   std::optional<Routes> routes_;
   std::optional<Crossing> crossing_;
   std::optional<HostResolver> resolver_;
+  std::optional<UpstreamStreams> streams_;
   std::optional<Misses> misses_;
   std::optional<Zones> zones_;
   std::optional<Health> health_;

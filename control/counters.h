@@ -31,6 +31,11 @@ enum class HostCounter : std::uint8_t {
 #include "control/counters.def"
   kCount
 };
+enum class StreamCounter : std::uint8_t {
+#define STREAM_COUNTER(name, help) name,
+#include "control/counters.def"
+  kCount
+};
 enum class ControlCounter : std::uint8_t {
 #define CONTROL_COUNTER(name, help) name,
 #include "control/counters.def"
@@ -54,6 +59,10 @@ inline constexpr StatText kHostCounterText[] = {
 #define HOST_COUNTER(name, help) {#name, help},
 #include "control/counters.def"
 };
+inline constexpr StatText kStreamCounterText[] = {
+#define STREAM_COUNTER(name, help) {#name, help},
+#include "control/counters.def"
+};
 inline constexpr StatText kControlCounterText[] = {
 #define CONTROL_COUNTER(name, help) {#name, help},
 #include "control/counters.def"
@@ -61,6 +70,7 @@ inline constexpr StatText kControlCounterText[] = {
 
 using TcpCounters = CounterGroup<TcpCounter>;
 using HostCounters = CounterGroup<HostCounter>;
+using StreamCounters = CounterGroup<StreamCounter>;
 using ControlCounters = CounterGroup<ControlCounter>;
 
 }  // namespace shunt::control

@@ -4,6 +4,7 @@
 #include <ldns/ldns.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 #include "control/rule_words.h"
@@ -215,6 +216,17 @@ class Explanation {
       targets.push_back(std::move(t));
     }
     result["upstream"] = {{"name", upstream.name}, {"targets", std::move(targets)}};
+    describe_protocol(upstream, result["upstream"]);
+  }
+
+  void describe_protocol(const state::Upstream& upstream, json& into) const {
+    const auto& all = generation_.config.upstreams;
+    const auto source = std::find_if(all.begin(), all.end(),
+                                     [&](const conf::Upstream& u) { return u.name == upstream.name; });
+    if (source == all.end()) return;
+    static constexpr std::array<const char*, 3> kNames{"udp", "tcp", "tls"};
+    into["protocol"] = kNames[static_cast<std::size_t>(source->protocol)];
+    if (!source->tls_name.empty()) into["tls_name"] = source->tls_name;
   }
 
   void describe_paths(const state::Target& target, json& t) const {

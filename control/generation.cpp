@@ -10,6 +10,30 @@
 namespace shunt::control {
 namespace {
 
+state::Policy policy_of(conf::Policy policy) {
+  switch (policy) {
+    case conf::Policy::kRandom:
+      return state::Policy::kRandom;
+    case conf::Policy::kOrdered:
+      return state::Policy::kOrdered;
+    case conf::Policy::kFastest:
+      return state::Policy::kFastest;
+  }
+  return state::Policy::kRandom;
+}
+
+state::OnAllDown all_down_of(conf::OnAllDown on_all_down) {
+  switch (on_all_down) {
+    case conf::OnAllDown::kServfail:
+      return state::OnAllDown::kServfail;
+    case conf::OnAllDown::kStale:
+      return state::OnAllDown::kStale;
+    case conf::OnAllDown::kDefault:
+      return state::OnAllDown::kDefault;
+  }
+  return state::OnAllDown::kServfail;
+}
+
 // Which of the zones are a network's.
 std::vector<std::uint32_t> zone_indices(const conf::Config& config, const std::string& network) {
   std::vector<std::uint32_t> indices;
@@ -29,6 +53,7 @@ class SnapshotMaker {
     snapshot_->generation = number;
     snapshot_->queries_per_client = config_.limits.queries_per_client;
     snapshot_->queries_per_upstream = config_.limits.queries_per_upstream;
+    snapshot_->queries_per_target = config_.limits.queries_per_target;
   }
 
   Result<std::shared_ptr<const state::Snapshot>> make() {
@@ -118,7 +143,20 @@ class SnapshotMaker {
       if (!handle) return Failure(handle.error());
       if (snapshot_->upstreams.size() <= *handle) snapshot_->upstreams.resize(*handle + 1);
       if (auto added = add_upstream(from, *handle); !added) return added;
+      generation_.upstream_handles.push_back(*handle);
+      if (auto added = add_trust(from); !added) return added;
     }
+    return {};
+  }
+
+  Result<void> add_trust(const conf::Upstream& from) {
+    std::shared_ptr<const UpstreamTrust> trust;
+    if (from.protocol == conf::Protocol::kTls) {
+      auto created = UpstreamTrust::create(from.tls_trust);
+      if (!created) return Failure("upstream \"" + from.name + "\": " + created.error());
+      trust = std::move(*created);
+    }
+    generation_.trusts.push_back(std::move(trust));
     return {};
   }
 
@@ -132,7 +170,10 @@ class SnapshotMaker {
     to.origin = registry_.origin(from, sources);
     to.exists = true;
     to.through_host = from.outbound.empty();
-    to.policy = from.policy == conf::Policy::kOrdered ? state::Policy::kOrdered : state::Policy::kRandom;
+    to.over_streams = from.protocol != conf::Protocol::kUdp;
+    to.by_control = to.through_host || to.over_streams;
+    to.policy = policy_of(from.policy);
+    to.on_all_down = all_down_of(from.on_all_down);
     if (!to.through_host) {
       to.first_port = outbound->first_port;
       to.last_port = outbound->last_port;
@@ -141,6 +182,7 @@ class SnapshotMaker {
     to.min_ttl = from.ttl.min;
     to.max_ttl = from.ttl.max;
     to.failure_ttl = from.ttl.failure;
+    to.stale_ttl = from.ttl.stale;
     to.name = from.name;
     for (const SocketAddress& address : from.targets) {
       auto id = registry_.target(snapshot_->generation, from.name, address);

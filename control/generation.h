@@ -16,6 +16,7 @@
 #include "control/net/routes.h"
 #include "control/registry.h"
 #include "control/tcp_server.h"
+#include "control/upstream_tls.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dns/name.h"
 #include "dataplane/state/snapshot.h"
@@ -32,8 +33,10 @@ struct Generation {
   std::map<std::vector<std::uint32_t>, std::shared_ptr<const rules::RuleSet>> zone_sets;
   std::shared_ptr<const state::Snapshot> snapshot;
   std::vector<TcpEndpoint> tcp_endpoints;
-  std::vector<RouteRequest> routes;  ///< parallel to snapshot->paths
-  std::uint64_t rules = 0;           ///< in all sets
+  std::vector<std::uint32_t> upstream_handles;               ///< parallel to config.upstreams
+  std::vector<std::shared_ptr<const UpstreamTrust>> trusts;  ///< likewise; null where not asked over TLS
+  std::vector<RouteRequest> routes;                          ///< parallel to snapshot->paths
+  std::uint64_t rules = 0;                                   ///< in all sets
   CountableRules countable;
   std::uint64_t read_as = 0;  ///< the generation as which the file was read: another one's after a rollback
 

@@ -5,12 +5,20 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "dataplane/dns/edns.h"
 #include "dataplane/dns/wire.h"
 
 namespace shunt::control {
 namespace {
+
+// How much a tick's mean moves the smoothed latency: most of a change shows within a second.
+constexpr double kSmoothing = 0.3;
+
+static_assert(static_cast<std::uint8_t>(TargetState::kDown) == state::TargetHealth::kDown &&
+              static_cast<std::uint8_t>(TargetState::kUp) == state::TargetHealth::kUp &&
+              static_cast<std::uint8_t>(TargetState::kOnTrial) == state::TargetHealth::kOnTrial);
 
 // "NAME TYPE" of a configuration that was checked, as a query with our OPT.
 std::vector<std::uint8_t> probe_question(const std::string& probe) {
@@ -31,21 +39,92 @@ std::vector<std::uint8_t> probe_question(const std::string& probe) {
   return wire;
 }
 
-}  // namespace
-
-Health::Health(Workers& workers, Crossing& crossing, HostResolver& resolver)
-    : workers_(workers), crossing_(crossing), resolver_(resolver) {
-  resolver_.on_failure([this](const SocketAddress& target) { ++host_failures_[target]; });
+bool is_failure(std::uint8_t rcode) {
+  return rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail) ||
+         rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused);
 }
 
-Health::Figures Health::read(std::uint32_t id) const {
-  Figures sum;
+const char* state_text(TargetState state) {
+  switch (state) {
+    case TargetState::kDown:
+      return "down";
+    case TargetState::kUp:
+      return "up";
+    case TargetState::kOnTrial:
+      return "on trial";
+  }
+  return "";
+}
+
+// What grew between two readings.
+std::uint64_t grown(std::uint64_t now, std::uint64_t before) {
+  return now - std::min(now, before);
+}
+
+}  // namespace
+
+Health::Health(Workers& workers, Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
+               Random& random)
+    : workers_(workers), crossing_(crossing), resolver_(resolver), streams_(streams), random_(random) {
+  using End = HostResolver::Observer::End;
+  resolver_.observe({[this](const SocketAddress& target) {
+                       TargetFigures& f = host_[target];
+                       ++f.sent;
+                       ++f.in_flight;
+                     },
+                     [this](const SocketAddress& target, End end, std::uint8_t rcode,
+                            std::chrono::nanoseconds latency, bool first) {
+                       if (first) --host_[target].in_flight;
+                       note_host_end(target, end, rcode, latency);
+                     }});
+}
+
+void Health::note_host_end(const SocketAddress& target, HostResolver::Observer::End end, std::uint8_t rcode,
+                           std::chrono::nanoseconds latency) {
+  using End = HostResolver::Observer::End;
+  TargetFigures& f = host_[target];
+  switch (end) {
+    case End::kAnswered: {
+      const auto us = std::chrono::duration_cast<std::chrono::microseconds>(latency).count();
+      ++f.answered;
+      f.latency.add(static_cast<std::uint64_t>(us));
+      if (rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail)) ++f.servfails;
+      if (rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused)) ++f.refused;
+      break;
+    }
+    case End::kTimedOut:
+      ++f.timeouts;
+      break;
+    case End::kUnreachable:
+      ++f.unreachable;
+      break;
+    case End::kAbandoned:
+      break;
+  }
+}
+
+TargetFigures Health::read(std::uint32_t id, const State& state) const {
+  TargetFigures sum;
+  if (state.over_streams) return streams_.figures(id);
+  if (state.through_host) {
+    if (const auto found = host_.find(state.address); found != host_.end()) sum = found->second;
+    return sum;
+  }
+  const auto load = [](const auto& figure) { return figure.load(std::memory_order_relaxed); };
   for (std::size_t i = 0; i < workers_.size(); ++i) {
-    const TargetStats& s = workers_.worker(i).targets()[id];
-    sum.sent += s.sent.load(std::memory_order_relaxed);
-    sum.answered += s.answered.load(std::memory_order_relaxed);
-    sum.timeouts += s.timeouts.load(std::memory_order_relaxed);
-    sum.latency_us_sum += s.latency_us_sum.load(std::memory_order_relaxed);
+    const state::TargetStats& s = workers_.worker(i).targets()[id];
+    sum.sent += load(s.sent);
+    sum.answered += load(s.answered);
+    sum.timeouts += load(s.timeouts);
+    sum.servfails += load(s.servfails);
+    sum.refused += load(s.refused);
+    sum.malformed += load(s.malformed);
+    sum.led_back += load(s.led_back);
+    sum.in_flight += load(s.in_flight);
+    sum.failed_names |= s.failed_names.bits();
+    sum.latency.sum += load(s.latency_us_sum);
+    for (std::size_t b = 0; b < s.latency.size(); ++b)
+      sum.latency.buckets[b] += load(s.latency[b]);
   }
   return sum;
 }
@@ -53,24 +132,36 @@ Health::Figures Health::read(std::uint32_t id) const {
 void Health::set_generation(std::shared_ptr<const Generation> generation) {
   std::map<std::uint32_t, State> next;
   const Clock::time_point now = Clock::now();
-  for (const state::Upstream& upstream : generation->snapshot->upstreams) {
-    for (std::uint16_t i = 0; i < upstream.targets.size(); ++i) {
-      const state::Target& target = upstream.targets[i];
-      State state;
-      if (const auto known = targets_.find(target.id); known != targets_.end() &&
-                                                       known->second.address == target.address &&
-                                                       known->second.upstream == upstream.name) {
-        state = known->second;
+  for (const conf::Upstream& source : generation->config.upstreams) {
+    const auto& all = generation->snapshot->upstreams;
+    const auto upstream = std::find_if(
+        all.begin(), all.end(), [&](const state::Upstream& u) { return u.exists && u.name == source.name; });
+    if (upstream == all.end()) continue;
+    for (std::uint16_t i = 0; i < upstream->targets.size(); ++i) {
+      const state::Target& target = upstream->targets[i];
+      State state(source.health, now);
+      if (const auto known = targets_.find(target.id);
+          known != targets_.end() && known->second.address == target.address &&
+          known->second.upstream == upstream->name && known->second.through_host == upstream->through_host &&
+          known->second.over_streams == upstream->over_streams) {
+        state = std::move(known->second);
+        state.judge.set(source.health);
       } else {
-        state.upstream = upstream.name;
+        state.upstream = upstream->name;
         state.address = target.address;
-        state.since = now;
-        state.seen = read(target.id);
-        workers_.health()[target.id].up.store(1, std::memory_order_relaxed);
+        state.through_host = upstream->through_host;
+        state.over_streams = upstream->over_streams;
+        state.seen = read(target.id, state);
+        state.window_start = state.last_window_start = state.seen.latency;
+        state.window_began = now;
+        state.led_back_told = state.seen.led_back;
+        publish(target.id, state);
       }
-      state.handle = upstream.handle;
+      state.probe = probe_question(source.probe);
+      state.handle = upstream->handle;
       state.index = i;
-      state.through_host = upstream.through_host;
+      state.timeout_ms = upstream->timeout_ms;
+      state.fastest = upstream->policy == state::Policy::kFastest;
       next.emplace(target.id, std::move(state));
     }
   }
@@ -78,123 +169,157 @@ void Health::set_generation(std::shared_ptr<const Generation> generation) {
   generation_ = std::move(generation);
 }
 
-void Health::mark(std::uint32_t id, State& state, bool up, Clock::time_point now) {
-  state.up = up;
-  state.since = now;
-  state.failures = 0;
-  state.successes = 0;
-  state.probe_wait_ms = kFirstProbeMs;
-  state.next_probe = now + std::chrono::milliseconds(kFirstProbeMs);
-  workers_.health()[id].up.store(up, std::memory_order_relaxed);
-  spdlog::warn("upstream {}: target {} is {}", state.upstream, state.address.to_string(), up ? "up" : "down");
+void Health::publish(std::uint32_t id, const State& state) {
+  state::TargetHealth& health = workers_.health()[id];
+  health.up.store(static_cast<std::uint8_t>(state.judge.state()), std::memory_order_relaxed);
+  const auto latency = static_cast<std::uint32_t>(std::ceil(state.latency_us));
+  if (health.latency_us.load(std::memory_order_relaxed) != latency)
+    health.latency_us.store(latency, std::memory_order_relaxed);
 }
 
-void Health::judge(std::uint32_t id, State& state, Clock::time_point now) {
-  const Figures figures = read(id);
-  const std::uint64_t answered = figures.answered - state.seen.answered;
-  std::uint64_t timeouts = figures.timeouts - state.seen.timeouts;
-  if (state.through_host) timeouts += std::exchange(host_failures_[state.address], 0);
-  if (answered != 0) {
-    const double mean = 1e-6 * static_cast<double>(figures.latency_us_sum - state.seen.latency_us_sum) /
-                        static_cast<double>(answered);
-    state.latency_seconds = state.latency_seconds == 0 ? mean : state.latency_seconds * 0.8 + mean * 0.2;
+std::map<std::uint32_t, unsigned> Health::count_up() const {
+  std::map<std::uint32_t, unsigned> up;
+  for (const auto& [id, state] : targets_)
+    up[state.handle] += state.judge.state() == TargetState::kUp ? 1u : 0u;
+  return up;
+}
+
+// What clients' questions met since the last time: that of probes is told to the judge by itself.
+TargetEvents Health::events_of(State& state, const TargetFigures& figures) {
+  const auto without = [](std::uint64_t events, std::uint64_t& probes) {
+    const std::uint64_t taken = std::min(events, probes);
+    probes -= taken;
+    return events - taken;
+  };
+  TargetEvents e;
+  e.answered = without(grown(figures.answered, state.seen.answered), state.probes_answered);
+  e.servfails = without(grown(figures.servfails, state.seen.servfails), state.probes_servfail);
+  e.refused = without(grown(figures.refused, state.seen.refused), state.probes_refused);
+  e.timeouts = without(grown(figures.timeouts, state.seen.timeouts), state.probes_silent);
+  e.unreachable = without(grown(figures.unreachable, state.seen.unreachable), state.probes_silent);
+  e.malformed = grown(figures.malformed, state.seen.malformed);
+  if (e.servfails + e.refused != 0) e.failed_names = figures.failed_names;
+  return e;
+}
+
+void Health::note_latency(std::uint32_t id, State& state, const TargetFigures& figures,
+                          const TargetEvents& events, Clock::time_point now) {
+  const std::uint64_t answered = grown(figures.answered, state.seen.answered);
+  const bool only_probes = events.answered + events.timeouts == 0;
+  if (answered + events.timeouts != 0 && (!only_probes || now - state.measured >= kOwnLatency)) {
+    // Without the penalty a target that answers fast or not at all would be the fastest.
+    const double us = static_cast<double>(grown(figures.latency.sum, state.seen.latency.sum)) +
+                      1e3 * state.timeout_ms * static_cast<double>(events.timeouts);
+    const double mean = us / static_cast<double>(answered + events.timeouts);
+    state.latency_us = state.latency_us == 0 ? mean : std::lerp(state.latency_us, mean, kSmoothing);
+    if (!only_probes) state.measured = now;
+    publish(id, state);
   }
-  state.seen = figures;
-  if (!state.up) return;
-  if (answered != 0) {
-    state.failures = 0;
-    return;
-  }
-  if (timeouts == 0) return;
-  if (state.failures == 0) state.first_failure = now;
-  state.failures += static_cast<unsigned>(std::min<std::uint64_t>(timeouts, kFall));
-  if (state.failures >= kFall && now - state.first_failure >= std::chrono::milliseconds(kFallMs)) {
-    mark(id, state, false, now);
+  if (now - state.window_began >= kLatencyWindow) {
+    state.last_window_start = std::exchange(state.window_start, figures.latency);
+    state.window_began = now;
   }
 }
 
 void Health::tick() {
   const Clock::time_point now = Clock::now();
+  const std::map<std::uint32_t, unsigned> up = count_up();
   for (auto& [id, state] : targets_) {
-    judge(id, state, now);
-    if (!state.up && !state.probing && now >= state.next_probe) probe(id, state);
+    const TargetFigures figures = read(id, state);
+    const TargetEvents events = events_of(state, figures);
+    note_latency(id, state, figures, events, now);
+    state.seen = figures;
+    const unsigned others = up.at(state.handle) - (state.judge.state() == TargetState::kUp ? 1 : 0);
+    if (state.judge.take(events, others != 0, now)) tell_change(id, state);
+    if (state.judge.wants_probe(state.fastest, now, 0x1p-32 * random_.next32())) probe(id, state);
   }
 }
 
-std::vector<std::uint8_t> Health::question_of(const State& state) const {
-  const auto upstream =
-      std::find_if(generation_->config.upstreams.begin(), generation_->config.upstreams.end(),
-                   [&](const conf::Upstream& u) { return u.name == state.upstream; });
-  if (upstream == generation_->config.upstreams.end()) return {};
-  return probe_question(upstream->probe);
+void Health::tell_change(std::uint32_t id, const State& state) {
+  publish(id, state);
+  spdlog::warn("upstream {}: target {} is {}: {}", state.upstream, state.address.to_string(),
+               state_text(state.judge.state()), state.judge.why());
 }
 
 void Health::probe(std::uint32_t id, State& state) {
-  std::vector<std::uint8_t> question = question_of(state);
-  state.probing = true;
-  if (state.through_host) return probe_through_host(id, state, std::move(question));
-  rte_mbuf* packet = crossing_.make_packet(question);
-  if (packet == nullptr) return probed(id, false);
+  if (state.over_streams) return probe_over_stream(id, state);
+  if (state.through_host) return probe_through_host(id, state);
+  rte_mbuf* packet = crossing_.make_packet(state.probe);
+  if (packet == nullptr) return state.judge.probe_lost();
   Message& order = message_of(packet);
   order.kind = MessageKind::kAsk;
   order.ticket = kAskTicket | id;
   order.upstream = state.handle;
   order.target = state.index;
   order.client = {};
-  if (!crossing_.order(0, packet)) probed(id, false);
+  if (!crossing_.order(0, packet)) state.judge.probe_lost();
 }
 
-void Health::probe_through_host(std::uint32_t id, State& state, std::vector<std::uint8_t> question) {
+void Health::probe_over_stream(std::uint32_t id, const State& state) {
+  const SocketAddress address = state.address;
+  streams_.probe(id, state.probe, state.timeout_ms,
+                 [this, id, address](const Result<UpstreamStreams::Answer>& answer) {
+                   const auto found = targets_.find(id);
+                   if (found == targets_.end() || found->second.address != address) return;
+                   probed(id, answer ? answer->message : std::vector<std::uint8_t>{});
+                 });
+}
+
+void Health::probe_through_host(std::uint32_t id, const State& state) {
   Ask ask;
   ask.targets = {state.address};
-  ask.message = std::move(question);
+  ask.message = state.probe;
+  ask.timeout_ms = state.timeout_ms;
   ask.tries = 1;
-  resolver_.ask(std::move(ask), [this, id](Result<HostAnswer> answer) { probed(id, answer.has_value()); });
+  const SocketAddress address = state.address;
+  resolver_.ask(std::move(ask), [this, id, address](Result<HostAnswer> answer) {
+    const auto found = targets_.find(id);
+    if (found == targets_.end() || found->second.address != address) return;
+    probed(id, answer ? answer->message : std::vector<std::uint8_t>{});
+  });
 }
 
 void Health::take_reply(std::uint64_t ticket, std::span<const std::uint8_t> answer) {
-  probed(static_cast<std::uint32_t>(ticket & ~kAskTicket), !answer.empty());
+  probed(static_cast<std::uint32_t>(ticket & ~kAskTicket), answer);
 }
 
-void Health::probed(std::uint32_t id, bool answered) {
+void Health::probed(std::uint32_t id, std::span<const std::uint8_t> answer) {
   const auto found = targets_.find(id);
-  if (found == targets_.end() || !found->second.probing) return;
+  if (found == targets_.end()) return;
   State& state = found->second;
-  const Clock::time_point now = Clock::now();
-  state.probing = false;
-  if (state.up) return;
-  if (answered) {
-    if (++state.successes >= kRise) return mark(id, state, true, now);
-    state.next_probe = now;
-    return;
+  auto result = TargetJudge::Probe::kSilent;
+  if (answer.size() >= dns::kHeaderSize) {
+    const std::uint8_t rcode = answer[dns::kFlagsOffset + 1] & dns::kRcodeMask;
+    result = is_failure(rcode) ? TargetJudge::Probe::kBad : TargetJudge::Probe::kGood;
+    ++state.probes_answered;
+    state.probes_servfail += rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail) ? 1 : 0;
+    state.probes_refused += rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused) ? 1 : 0;
+  } else {
+    ++state.probes_silent;
   }
-  state.successes = 0;
-  state.probe_wait_ms = std::min(state.probe_wait_ms * 2, kLastProbeMs);
-  state.next_probe = now + std::chrono::milliseconds(state.probe_wait_ms);
+  const unsigned others = count_up().at(state.handle) - (state.judge.state() == TargetState::kUp ? 1 : 0);
+  if (state.judge.probed(result, others != 0, Clock::now())) tell_change(id, state);
 }
 
 std::vector<TargetMetrics> Health::metrics() const {
+  const Clock::time_point now = Clock::now();
   std::vector<TargetMetrics> all;
   for (const auto& [id, state] : targets_) {
-    const Figures f = read(id);
     TargetMetrics m;
     m.upstream = state.upstream;
     m.target = state.address;
-    m.up = state.up;
-    m.sent = f.sent;
-    m.answered = f.answered;
-    m.timeouts = f.timeouts;
-    m.in_flight = f.sent - std::min(f.sent, f.answered + f.timeouts);
-    m.latency_seconds = state.latency_seconds;
+    m.up = state.judge.state() == TargetState::kUp;
+    m.state = state_text(state.judge.state());
+    m.why = state.judge.why();
+    m.since_seconds = std::chrono::duration<double>(now - state.judge.since()).count();
+    m.figures = read(id, state);
+    if (state.over_streams) m.last_failure = streams_.last_failure(id);
+    m.latency_seconds = 1e-6 * state.latency_us;
+    Durations recent = m.figures.latency;
+    recent -= state.last_window_start;
+    m.p50_seconds = 1e-6 * quantile(recent, 0.50);
+    m.p99_seconds = 1e-6 * quantile(recent, 0.99);
     all.push_back(std::move(m));
-  }
-  return all;
-}
-
-std::vector<double> Health::since_seconds() const {
-  std::vector<double> all;
-  for (const auto& [id, state] : targets_) {
-    all.push_back(std::chrono::duration<double>(Clock::now() - state.since).count());
   }
   return all;
 }

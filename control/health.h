@@ -1,10 +1,6 @@
-// Which targets are up: judged from what the workers' own questions met (passive), and by probes while a
-// target is down.
-//
-// A target goes down after kFall tries in a row without an answer, over kFallMs at least; so one lost packet,
-// or one name that its server can't answer while it answers others, is no reason. While it is down it is
-// probed, at first after kFirstProbeMs, then with doubling waits up to kLastProbeMs; kRise answers in a row
-// bring it up.
+// Which targets are up: what the workers' own questions and the host resolver's met is told to a judge for
+// each target (target_judge.h), probes are sent when it wants one, and its verdict is published to the
+// workers, with the latency that `policy = "fastest"` goes by.
 #pragma once
 
 #include <chrono>
@@ -17,6 +13,8 @@
 #include "control/generation.h"
 #include "control/host_resolver.h"
 #include "control/metrics.h"
+#include "control/target_judge.h"
+#include "control/upstream_streams.h"
 #include "control/workers.h"
 
 namespace shunt::control {
@@ -24,7 +22,8 @@ namespace shunt::control {
 /// Belongs to the control plane's thread.
 class Health {
  public:
-  Health(Workers& workers, Crossing& crossing, HostResolver& resolver);
+  Health(Workers& workers, Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
+         Random& random);
 
   /// Follows the targets of a new generation; those it knew keep their state.
   void set_generation(std::shared_ptr<const Generation> generation);
@@ -37,49 +36,59 @@ class Health {
 
   /// For `upstreams` and metrics.
   std::vector<TargetMetrics> metrics() const;
-  /// Seconds since the target's last change, parallel to metrics().
-  std::vector<double> since_seconds() const;
 
  private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr unsigned kFall = 5, kFallMs = 600, kRise = 2;
-  static constexpr unsigned kFirstProbeMs = 400, kLastProbeMs = 3200;
+  using Clock = TargetJudge::Clock;
+  /// Percentiles are of the last one to two of these.
+  static constexpr std::chrono::seconds kLatencyWindow{30};
+  /// How long a target's latency is that of clients' questions, once there were some, and not that of probes.
+  static constexpr std::chrono::seconds kOwnLatency{10};
 
-  struct Figures {
-    std::uint64_t sent = 0, answered = 0, timeouts = 0, latency_us_sum = 0;
-  };
   struct State {
+    State(const conf::HealthCheck& settings, Clock::time_point now) : judge(settings, now) {}
+
     std::string upstream;
     SocketAddress address;
+    std::vector<std::uint8_t> probe;  ///< the question
     std::uint32_t handle = 0;
     std::uint16_t index = 0;  ///< among the upstream's targets
+    std::uint32_t timeout_ms = 0;
     bool through_host = false;
-    bool up = true;
-    Clock::time_point since;
-    Figures seen;
-    unsigned failures = 0;  ///< in a row
-    Clock::time_point first_failure;
-    unsigned successes = 0;  ///< of probes, in a row
-    unsigned probe_wait_ms = kFirstProbeMs;
-    Clock::time_point next_probe;
-    bool probing = false;
-    double latency_seconds = 0;
+    bool over_streams = false;
+    bool fastest = false;  ///< its upstream's policy
+    TargetJudge judge;
+    TargetFigures seen;
+    /// Probes that ended since the last tick: they are in the figures, and no questions of clients'.
+    std::uint64_t probes_answered = 0, probes_silent = 0, probes_servfail = 0, probes_refused = 0;
+    double latency_us = 0;  ///< smoothed; 0: not measured
+    Clock::time_point measured{};
+    Durations window_start, last_window_start;  ///< the latencies as they were then
+    Clock::time_point window_began{};
+    std::uint32_t led_back_told = 0;
   };
 
-  Figures read(std::uint32_t id) const;
-  void judge(std::uint32_t id, State& state, Clock::time_point now);
-  void mark(std::uint32_t id, State& state, bool up, Clock::time_point now);
+  TargetFigures read(std::uint32_t id, const State& state) const;
+  std::map<std::uint32_t, unsigned> count_up() const;
+  static TargetEvents events_of(State& state, const TargetFigures& figures);
+  void note_latency(std::uint32_t id, State& state, const TargetFigures& figures, const TargetEvents& events,
+                    Clock::time_point now);
+  void publish(std::uint32_t id, const State& state);
   void probe(std::uint32_t id, State& state);
-  void probe_through_host(std::uint32_t id, State& state, std::vector<std::uint8_t> question);
-  void probed(std::uint32_t id, bool answered);
-  std::vector<std::uint8_t> question_of(const State& state) const;
+  void probe_over_stream(std::uint32_t id, const State& state);
+  void probe_through_host(std::uint32_t id, const State& state);
+  void probed(std::uint32_t id, std::span<const std::uint8_t> answer);
+  void tell_change(std::uint32_t id, const State& state);
+  void note_host_end(const SocketAddress& target, HostResolver::Observer::End end, std::uint8_t rcode,
+                     std::chrono::nanoseconds latency);
 
   Workers& workers_;
   Crossing& crossing_;
   HostResolver& resolver_;
+  UpstreamStreams& streams_;
+  Random& random_;
   std::shared_ptr<const Generation> generation_;
-  std::map<std::uint32_t, State> targets_;                ///< by target id
-  std::map<SocketAddress, std::uint64_t> host_failures_;  ///< tries of the host resolver without an answer
+  std::map<std::uint32_t, State> targets_;       ///< by target id
+  std::map<SocketAddress, TargetFigures> host_;  ///< what the host resolver met
 };
 
 }  // namespace shunt::control

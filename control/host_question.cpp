@@ -70,6 +70,8 @@ void HostQuestion::begin(std::size_t target, bool over_tcp) {
   attempt->started = Clock::now();
   tries_.push_back(attempt);
   store_be16(ask_.message.data(), attempt->id);
+  attempt->told = false;
+  if (resolver_->observer_.sent) resolver_->observer_.sent(address(*attempt));
   const Result<void> begun = over_tcp ? begin_tcp(attempt) : begin_udp(*attempt);
   if (!begun) {
     ++resolver_->counters_[HostCounter::socket_errors];
@@ -87,32 +89,12 @@ Result<int> HostQuestion::open(int type, const SocketAddress& target) const {
   return fd;
 }
 
-namespace {
-
-/// Hands `fd` to `socket` and binds it where a source is asked for.
-template <typename Socket>
-Result<void> adopt(Socket& socket, int fd, const SocketAddress& target, const IpAddress& source) {
-  using Protocol = typename Socket::protocol_type;
-  std::error_code error;
-  socket.assign(to_endpoint<Protocol>(target).protocol(), fd, error);
-  if (error) {
-    ::close(fd);
-    return Failure(error.message());
-  }
-  socket.non_blocking(true, error);
-  if (!error && source != IpAddress{}) socket.bind(to_endpoint<Protocol>({source, 0}), error);
-  if (error) return Failure(error.message());
-  return {};
-}
-
-}  // namespace
-
 Result<void> HostQuestion::begin_udp(Try& attempt) {
   const SocketAddress& target = address(attempt);
   const Result<int> fd = open(SOCK_DGRAM, target);
   if (!fd) return Failure(fd.error());
   attempt.udp.emplace(resolver_->io_);
-  if (auto adopted = adopt(*attempt.udp, *fd, target, ask_.source); !adopted) return adopted;
+  if (auto adopted = adopt_socket(*attempt.udp, *fd, target, ask_.source); !adopted) return adopted;
   std::error_code error;
   attempt.udp->connect(to_endpoint<udp>(target), error);
   if (error) return Failure(error.message());
@@ -156,7 +138,7 @@ Result<void> HostQuestion::begin_tcp(const std::shared_ptr<Try>& attempt) {
   const Result<int> fd = open(SOCK_STREAM, target);
   if (!fd) return Failure(fd.error());
   attempt->tcp.emplace(resolver_->io_);
-  if (auto adopted = adopt(*attempt->tcp, *fd, target, ask_.source); !adopted) return adopted;
+  if (auto adopted = adopt_socket(*attempt->tcp, *fd, target, ask_.source); !adopted) return adopted;
   attempt->tcp->async_connect(to_endpoint<tcp>(target),
                               [self = shared_from_this(), attempt](std::error_code error) {
                                 if (self->resolver_ == nullptr) return;
@@ -206,23 +188,35 @@ void HostQuestion::arm_timer() {
 void HostQuestion::timed_out() {
   if (tries_.back()->live) {
     ++resolver_->counters_[HostCounter::timeouts];
-    tell_failure(*tries_.back(), "no answer in time");
+    tell_failure(*tries_.back(), End::kTimedOut, "no answer in time");
   }
   if (truncated_ || tries_made_ == ask_.tries || Clock::now() >= deadline_) return fail();
   next_try();
 }
 
-void HostQuestion::tell_failure(const Try& attempt, std::string_view why) {
+void HostQuestion::tell_end(Try& attempt, End end, std::uint8_t rcode, std::chrono::nanoseconds latency) {
+  if (attempt.told && end != End::kAnswered) return;
+  const bool first = !std::exchange(attempt.told, true);
+  if (resolver_->observer_.ended) resolver_->observer_.ended(address(attempt), end, rcode, latency, first);
+}
+
+/// Of the tries that are still waited for, nothing more will be known.
+void HostQuestion::tell_abandoned() {
+  for (const auto& attempt : tries_)
+    tell_end(*attempt, End::kAbandoned);
+}
+
+void HostQuestion::tell_failure(Try& attempt, End end, std::string_view why) {
   if (!failures_.empty()) failures_ += "; ";
   failures_ += address(attempt).to_string() + ": ";
   failures_ += why;
-  if (resolver_->observer_) resolver_->observer_(address(attempt));
+  tell_end(attempt, end);
 }
 
 /// A try that can't bring an answer any more.
 void HostQuestion::note_failure(Try& attempt, std::string_view why) {
   attempt.live = false;
-  tell_failure(attempt, why);
+  tell_failure(attempt, End::kUnreachable, why);
 }
 
 /// The same, noticed while waiting: nothing is gained by waiting longer, unless a newer try is under way.
@@ -256,6 +250,7 @@ void HostQuestion::take(Try& attempt, std::span<const std::uint8_t> message, boo
   answer.truncated = truncated;
   answer.over_tcp = attempt.over_tcp;
   answer.latency = Clock::now() - attempt.started;
+  tell_end(attempt, End::kAnswered, message[dns::kFlagsOffset + 1] & dns::kRcodeMask, answer.latency);
   if (!truncated || attempt.over_tcp || ask_.transport != AskTransport::kUdpThenTcp)
     return succeed(std::move(answer));
   if (truncated_) return;  // TCP is being tried already
@@ -280,6 +275,7 @@ void HostQuestion::abandon() {
 }
 
 void HostQuestion::succeed(HostAnswer answer) {
+  tell_abandoned();
   HostResolver& resolver = *std::exchange(resolver_, nullptr);
   close();
   ++resolver.counters_[HostCounter::answered];
@@ -293,6 +289,7 @@ void HostQuestion::succeed(HostAnswer answer) {
 /// The end without an answer; or with a truncated one, where TCP brought no better.
 void HostQuestion::fail() {
   if (truncated_) return succeed(*std::move(truncated_));
+  tell_abandoned();
   HostResolver& resolver = *std::exchange(resolver_, nullptr);
   close();
   ++resolver.counters_[HostCounter::failed];

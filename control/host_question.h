@@ -33,6 +33,7 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
     std::uint16_t id = 0;
     bool over_tcp = false;
     bool live = true;
+    bool told = true;  ///< the observer knows its end, or was never told of it
     Clock::time_point started;
     std::optional<asio::ip::udp::socket> udp;
     std::optional<asio::ip::tcp::socket> tcp;
@@ -52,7 +53,10 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
   void read_tcp(const std::shared_ptr<Try>& attempt);
   void arm_timer();
   void timed_out();
-  void tell_failure(const Try& attempt, std::string_view why);
+  using End = HostResolver::Observer::End;
+  void tell_end(Try& attempt, End end, std::uint8_t rcode = 0, std::chrono::nanoseconds latency = {});
+  void tell_abandoned();
+  void tell_failure(Try& attempt, End end, std::string_view why);
   void note_failure(Try& attempt, std::string_view why);
   void try_failed(Try& attempt, std::string_view why);
   /// Whether `message` answers `attempt`; `truncated` then tells whether it does so in full.

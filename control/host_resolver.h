@@ -61,9 +61,16 @@ class HostResolver {
  public:
   /// The error is for people: who was asked, and what happened.
   using Callback = std::function<void(Result<HostAnswer>)>;
-  /// Told of every try that went without an answer (timeout, connection refused or broken), for health and
-  /// metrics.
-  using FailureObserver = std::function<void(const SocketAddress& target)>;
+  /// Told of every try, for health and metrics: once that it was sent, and once how it ended.
+  struct Observer {
+    enum class End : std::uint8_t { kAnswered, kTimedOut, kUnreachable, kAbandoned };
+    std::function<void(const SocketAddress& target)> sent;
+    /// `rcode` and `latency` are of the answer. An answer may also come after a timeout was told: then it
+    /// isn't the `first` end.
+    std::function<void(const SocketAddress& target, End end, std::uint8_t rcode,
+                       std::chrono::nanoseconds latency, bool first)>
+        ended;
+  };
 
   /// At most `max_in_flight` questions at a time; more fail at once.
   HostResolver(asio::io_context& io, Random& random, std::size_t max_in_flight = 4096);
@@ -73,7 +80,7 @@ class HostResolver {
 
   /// Ends with one call of `callback`, kMaxWaitMs later at the latest.
   void ask(Ask ask, Callback callback);
-  void on_failure(FailureObserver observer) { observer_ = std::move(observer); }
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
   std::size_t in_flight() const { return questions_.size(); }
   const HostCounters& counters() const { return counters_; }
@@ -86,7 +93,7 @@ class HostResolver {
   asio::io_context& io_;
   Random& random_;
   std::size_t max_in_flight_;
-  FailureObserver observer_;
+  Observer observer_;
   HostCounters counters_;
   Durations latency_;
   std::vector<std::uint8_t> buffer_;  ///< one datagram; shared, as reading and checking it is one step

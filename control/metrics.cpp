@@ -133,22 +133,41 @@ void target_text(Out out, const MetricsSnapshot& snapshot) {
             [](const TargetMetrics& t) { return t.up ? 1 : 0; });
   by_target(out, snapshot, "shunt_upstream_in_flight", "gauge",
             "questions to the target that wait for an answer",
-            [](const TargetMetrics& t) { return t.in_flight; });
+            [](const TargetMetrics& t) { return t.figures.in_flight; });
   by_target(out, snapshot, "shunt_upstream_sent_total", "counter", "questions sent to the target",
-            [](const TargetMetrics& t) { return t.sent; });
+            [](const TargetMetrics& t) { return t.figures.sent; });
   by_target(out, snapshot, "shunt_upstream_answered_total", "counter", "questions that the target answered",
-            [](const TargetMetrics& t) { return t.answered; });
+            [](const TargetMetrics& t) { return t.figures.answered; });
   by_target(out, snapshot, "shunt_upstream_timeouts_total", "counter",
             "questions that the target didn't answer in time",
-            [](const TargetMetrics& t) { return t.timeouts; });
-  by_target(out, snapshot, "shunt_upstream_latency_seconds", "gauge",
-            "smoothed latency of the target; 0: not measured",
+            [](const TargetMetrics& t) { return t.figures.timeouts; });
+  by_target(out, snapshot, "shunt_upstream_unreachable_total", "counter",
+            "questions that the target's network or port refused to take",
+            [](const TargetMetrics& t) { return t.figures.unreachable; });
+  by_target(out, snapshot, "shunt_upstream_servfails_total", "counter", "answers of the target with SERVFAIL",
+            [](const TargetMetrics& t) { return t.figures.servfails; });
+  by_target(out, snapshot, "shunt_upstream_refused_total", "counter", "answers of the target with REFUSED",
+            [](const TargetMetrics& t) { return t.figures.refused; });
+  by_target(out, snapshot, "shunt_upstream_malformed_total", "counter",
+            "answers of the target that could not be parsed, or were to another question",
+            [](const TargetMetrics& t) { return t.figures.malformed; });
+  by_target(out, snapshot, "shunt_upstream_smoothed_latency_seconds", "gauge",
+            "what policy \"fastest\" goes by, unanswered questions counted as the timeout; 0: not measured",
             [](const TargetMetrics& t) { return t.latency_seconds; });
+  if (snapshot.targets.empty()) return;
+  constexpr std::string_view kLatency = "shunt_upstream_latency_seconds";
+  head(out, kLatency, "histogram", "latency of the target's answers");
+  for (const TargetMetrics& t : snapshot.targets) {
+    histogram_rows(out, kLatency,
+                   fmt::format("upstream=\"{}\",target=\"{}\"", escape_label(t.upstream),
+                               escape_label(t.target.to_string())),
+                   t.figures.latency, 1e6);
+  }
 }
 
-void stream_text(Out out, const MetricsSnapshot& snapshot) {
+void client_stream_text(Out out, const MetricsSnapshot& snapshot) {
   for (std::size_t i = 0; i < kStreamKinds; ++i) {
-    const StreamMetrics& streams = snapshot.streams[i];
+    const ClientStreams& streams = snapshot.client_streams[i];
     const std::string prefix = fmt::format("shunt_{}_", kStreamName[i]);
     lone(out, prefix + "connections", "gauge", fmt::format("{} connections of clients", kStreamTitle[i]),
          streams.connections);
@@ -228,13 +247,20 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   worker_text(out, snapshot);
   worker_histograms(out, snapshot);
   target_text(out, snapshot);
-  stream_text(out, snapshot);
+  client_stream_text(out, snapshot);
   lone(out, "shunt_host_in_flight", "gauge", "questions of the control plane that wait for an answer",
        snapshot.host_in_flight);
   counters(out, "shunt_host_", kHostCounterText, snapshot.host.values);
   head(out, "shunt_host_latency_seconds", "histogram",
        "latency of questions asked by the control plane itself");
   histogram_rows(out, "shunt_host_latency_seconds", "", snapshot.host_latency, 1e6);
+  lone(out, "shunt_stream_connections", "gauge", "connections to upstreams over TCP and TLS",
+       snapshot.stream_connections);
+  lone(out, "shunt_stream_in_flight", "gauge", "questions over TCP and TLS that wait for an answer",
+       snapshot.streams_in_flight);
+  counters(out, "shunt_stream_", kStreamCounterText, snapshot.streams.values);
+  head(out, "shunt_stream_latency_seconds", "histogram", "latency of questions over TCP and TLS");
+  histogram_rows(out, "shunt_stream_latency_seconds", "", snapshot.stream_latency, 1e6);
   counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
   add_rules_text(text, snapshot.rules);
   return text;
@@ -254,9 +280,10 @@ json stats_result(const MetricsSnapshot& snapshot) {
       worker_rows(snapshot, kAnswerDropText, [](const Stats& stats) { return stats.answer_drops; }));
   for (std::size_t i = 0; i < kStreamKinds; ++i) {
     add(kStreamTitle[i],
-        control_rows(text_of(static_cast<StreamKind>(i)), snapshot.streams[i].counters.values));
+        control_rows(text_of(static_cast<StreamKind>(i)), snapshot.client_streams[i].counters.values));
   }
   add("host network", control_rows(kHostCounterText, snapshot.host.values));
+  add("upstream streams", control_rows(kStreamCounterText, snapshot.streams.values));
   add("control socket", control_rows(kControlCounterText, snapshot.control.values));
   return {{"groups", std::move(groups)}};
 }

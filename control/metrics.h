@@ -23,19 +23,36 @@ struct WorkerMetrics {
   Stats stats;
 };
 
+/// How questions to a target went, since the start; probes among them.
+struct TargetFigures {
+  std::uint64_t sent = 0;
+  std::uint64_t answered = 0;
+  std::uint64_t timeouts = 0;
+  std::uint64_t unreachable = 0;  ///< tries that the target's network or port refused
+  std::uint64_t servfails = 0;    ///< answers with that RCODE
+  std::uint64_t refused = 0;      ///< likewise
+  std::uint64_t malformed = 0;
+  std::uint32_t led_back = 0;  ///< our own questions that it sent back to us
+  std::uint64_t in_flight = 0;
+  std::uint64_t failed_names = 0;  ///< state/target_stats.h
+  Durations latency;               ///< microseconds
+};
+
 struct TargetMetrics {
   std::string upstream;
   SocketAddress target;
   bool up = true;
-  std::uint64_t in_flight = 0;
-  std::uint64_t sent = 0;
-  std::uint64_t answered = 0;
-  std::uint64_t timeouts = 0;
-  double latency_seconds = 0;  ///< smoothed; 0: not measured yet
+  std::string state = "up";  ///< "up", "on trial" or "down"
+  std::string why;           ///< it is so; empty: since it was configured
+  double since_seconds = 0;
+  std::string last_failure;  ///< of a TCP or TLS connection, until an answer comes
+  TargetFigures figures;
+  double latency_seconds = 0;               ///< smoothed; 0: not measured yet
+  double p50_seconds = 0, p99_seconds = 0;  ///< of the last half to whole minute; 0: no answers
 };
 
 /// Clients' streams of one kind.
-struct StreamMetrics {
+struct ClientStreams {
   TcpCounters counters;
   std::uint64_t connections = 0;
   std::uint64_t in_flight = 0;
@@ -53,11 +70,15 @@ struct MetricsSnapshot {
   double uptime_seconds = 0;
   std::vector<WorkerMetrics> workers;
   std::vector<TargetMetrics> targets;
-  std::array<StreamMetrics, kStreamKinds> streams;  ///< by StreamKind
+  std::array<ClientStreams, kStreamKinds> client_streams;  ///< by StreamKind
   std::vector<CertificateMetrics> certificates;
   HostCounters host;
   std::uint64_t host_in_flight = 0;
   Durations host_latency;
+  StreamCounters streams;
+  std::uint64_t stream_connections = 0;
+  std::uint64_t streams_in_flight = 0;
+  Durations stream_latency;
   ControlCounters control;
   std::vector<RuleMetrics> rules;  ///< those with figures of their own
 };
@@ -65,8 +86,8 @@ struct MetricsSnapshot {
 /// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
 /// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
-/// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_control_…;
-/// shunt_upstream_… by upstream and target.
+/// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_stream_…,
+/// shunt_control_…; shunt_upstream_… by upstream and target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
 
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":

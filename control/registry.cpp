@@ -19,7 +19,11 @@ Result<std::uint32_t> Registry::handle(const std::string& upstream) {
 
 state::Origin Registry::origin(const conf::Upstream& upstream, const std::vector<IpAddress>& sources) {
   // What a cached answer depends on: the order in which addresses were written is not part of it.
-  OriginKey key{sources, upstream.targets, upstream.ttl.min, upstream.ttl.max};
+  std::string tls_name = upstream.tls_name;
+  std::transform(tls_name.begin(), tls_name.end(), tls_name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  OriginKey key{sources,          upstream.targets,  upstream.ttl.min,
+                upstream.ttl.max, upstream.protocol, std::move(tls_name)};
   std::sort(std::get<0>(key).begin(), std::get<0>(key).end());
   std::sort(std::get<1>(key).begin(), std::get<1>(key).end());
   const auto [entry, fresh] = origins_.try_emplace(key, next_origin_);

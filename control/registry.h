@@ -23,8 +23,8 @@ class Registry {
   /// The handle of an upstream's name, for as long as the process lives: rule sets hold it.
   Result<std::uint32_t> handle(const std::string& upstream);
 
-  /// The origin of answers from an upstream: equal for equal outbound addresses, targets and TTL bounds,
-  /// whatever the name.
+  /// The origin of answers from an upstream: equal for equal outbound addresses, targets, TTL bounds,
+  /// protocols and TLS names, whatever the name.
   state::Origin origin(const conf::Upstream& upstream, const std::vector<IpAddress>& sources);
 
   /// A number that no network's routing had before. They come round after 2^32, which is more reloads of a
@@ -44,8 +44,8 @@ class Registry {
   Result<std::shared_ptr<const TlsContext>> tls(const conf::Tls& tls);
 
  private:
-  using OriginKey =
-      std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t, std::uint32_t>;
+  using OriginKey = std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t,
+                               std::uint32_t, conf::Protocol, std::string>;
   struct TargetEntry {
     std::uint32_t id;
     std::uint64_t generation;

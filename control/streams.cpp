@@ -16,6 +16,7 @@ namespace shunt::control {
 namespace {
 
 constexpr int kBacklog = 512;
+constexpr std::uint32_t kAgainTimeoutMs = 2000;
 
 Failure errno_failure(const std::string& what) {
   return Failure(what + ": " + std::strerror(errno));
@@ -144,38 +145,35 @@ void Control::open_zones() {
       [this](std::uint64_t ticket, std::span<const std::uint8_t> answer) {
         answer.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, answer);
       },
-      [this](const Message& message, std::span<const std::uint8_t> truncated, HostResolver::Callback done) {
-        ask_over_tcp(message, truncated, std::move(done));
-      });
+      [this](const Message& message, std::span<const std::uint8_t> truncated,
+             const Zones::WholeAnswer& done) { ask_whole(message, truncated, done); });
 }
 
-// Asks the target that truncated `answer` for UDP again over TCP.
-void Control::ask_over_tcp(const Message& message, std::span<const std::uint8_t> answer,
-                           HostResolver::Callback done) {
-  Ask ask;
-  ask.message = question_again(answer);
-  ask.targets = {message.truncated_by};
-  ask.transport = AskTransport::kTcp;
-  ask.tries = 1;
-  ask.timeout_ms = 2000;
-  if (message.local != IpAddress{}) {
-    ask.source = message.local;
-    ask.open_socket = [this](int family, int type) { return open_in_mirror(family, type); };
-  }
-  resolver_->ask(std::move(ask), std::move(done));
+// Asks again who cut `answer`, or whose answer no packet holds; over TCP, or as its upstream says.
+void Control::ask_whole(const Message& message, std::span<const std::uint8_t> answer,
+                        const Zones::WholeAnswer& done) {
+  std::vector<std::uint8_t> question = question_again(answer);
+  const bool asked = !question.empty() && streams_->knows(message.target_id, message.truncated_by) &&
+                     streams_->ask({message.target_id}, std::move(question), kAgainTimeoutMs, 1,
+                                   [done](Result<UpstreamStreams::Answer> whole) {
+                                     if (!whole) return done(Failure(whole.error()));
+                                     done(std::move(whole->message));
+                                   });
+  if (!asked) done(Failure("it can't be asked again"));
 }
 
-// A TCP client can take the answer whole.
+// A stream client can take the answer whole.
 void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
   const TcpTicket ticket = message.ticket;
   std::vector<std::uint8_t> otherwise = failure_instead(answer);
-  ask_over_tcp(message, answer, [this, ticket, otherwise = std::move(otherwise)](Result<HostAnswer> whole) {
-    if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
-    // Recursion is ours to offer, whatever the target says of itself.
-    std::vector<std::uint8_t>& wire = whole->message;
-    store_be16(&wire[dns::kFlagsOffset], load_be16(&wire[dns::kFlagsOffset]) | dns::kRa);
-    tcp_->answer(ticket, wire);
-  });
+  ask_whole(message, answer,
+            [this, ticket, otherwise = std::move(otherwise)](Result<std::vector<std::uint8_t>> whole) {
+              if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
+              // Recursion is ours to offer, whatever the target says of itself.
+              std::vector<std::uint8_t>& wire = *whole;
+              store_be16(&wire[dns::kFlagsOffset], load_be16(&wire[dns::kFlagsOffset]) | dns::kRa);
+              tcp_->answer(ticket, wire);
+            });
 }
 
 }  // namespace shunt::control

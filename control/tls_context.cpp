@@ -1,11 +1,14 @@
 #include "control/tls_context.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include <cstring>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "conf/certificate.h"
 
@@ -66,7 +69,20 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const conf::Tls& tls)
   return std::shared_ptr<const TlsContext>(made);
 }
 
-SSL* TlsContext::new_session(StreamKind kind) const {
+/// Tickets of the old keys are good for a whole handshake only.
+void TlsContext::renew_ticket_keys(Clock::time_point now) const {
+  ticket_keys_made_ = now;
+  for (SSL_CTX* const context : {tls_.get(), https_.get()}) {
+    std::vector<unsigned char> keys(
+        static_cast<std::size_t>(SSL_CTX_get_tlsext_ticket_keys(context, nullptr, 0)));
+    const int octets = static_cast<int>(keys.size());
+    if (RAND_bytes(keys.data(), octets) == 1) SSL_CTX_set_tlsext_ticket_keys(context, keys.data(), octets);
+    OPENSSL_cleanse(keys.data(), keys.size());
+  }
+}
+
+SSL* TlsContext::new_session(StreamKind kind, Clock::time_point now) const {
+  if (now - ticket_keys_made_ >= kTicketKeyAge) renew_ticket_keys(now);
   ERR_clear_error();
   SSL* const ssl = SSL_new((kind == StreamKind::kHttps ? https_ : tls_).get());
   if (ssl != nullptr) SSL_set_accept_state(ssl);

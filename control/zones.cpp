@@ -128,9 +128,9 @@ void Zones::take_reply(const Message& message, std::span<const std::uint8_t> ans
   }
   if (is_truncated(answer) && alias.query->ticket != 0 && message.truncated_by.port != 0) {
     auto kept = std::make_shared<Alias>(std::move(alias));
-    return ask_whole_(message, answer, [this, kept](Result<HostAnswer> whole) {
+    return ask_whole_(message, answer, [this, kept](Result<std::vector<std::uint8_t>> whole) {
       if (!whole) return fail(*kept->query, dns::ExtendedError::kNoReachableAuthority);
-      join(std::move(kept->query), std::move(kept->answer), whole->message);
+      join(std::move(kept->query), std::move(kept->answer), *whole);
     });
   }
   join(std::move(alias.query), std::move(alias.answer), answer);

@@ -18,7 +18,6 @@
 
 #include "control/crossing.h"
 #include "control/generation.h"
-#include "control/host_resolver.h"
 #include "control/zone_answer.h"
 #include "dataplane/dns/query.h"
 
@@ -35,9 +34,11 @@ class Zones {
 
   /// Ends a stream client's query: `answer` is a whole message, or empty where there is none.
   using Whole = std::function<void(std::uint64_t ticket, std::span<const std::uint8_t> answer)>;
-  /// Asks the target that truncated an answer again, over TCP: `message` is what came with it.
+  /// A whole message, or why there is none.
+  using WholeAnswer = std::function<void(Result<std::vector<std::uint8_t>>)>;
+  /// Asks who truncated an answer again, over TCP or TLS: `message` is what came with it.
   using AskWhole = std::function<void(const Message& message, std::span<const std::uint8_t> truncated,
-                                      std::function<void(Result<HostAnswer>)> done)>;
+                                      const WholeAnswer& done)>;
 
   Zones(Crossing& crossing, const dns::HashKey& key, Whole whole, AskWhole ask_whole)
       : crossing_(crossing), key_(key), whole_(std::move(whole)), ask_whole_(std::move(ask_whole)) {}

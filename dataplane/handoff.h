@@ -26,8 +26,8 @@ namespace shunt {
 enum class MessageKind : std::uint8_t {
   // worker -> control
   kFrame,  ///< `port`; data: an Ethernet frame for the mirror
-  kMiss,   ///< `slot`, `serial`, `upstream` (the default's handle), `zone` (a zone is to answer: that of
-           ///< `routing`); data: a DNS query with our OPT, id 0
+  kMiss,   ///< `slot`, `serial`, `upstream` (the default's handle, mostly), `zone` (a zone is to answer: that
+           ///< of `routing`); data: a DNS query with our OPT, id 0
   kReply,  ///< `ticket`, `routing`; data: a DNS answer, the query's id restored. `truncated_by` tells who
   ///< could be asked over TCP; `zone`: a zone answered, or (empty, for a kAlias) the routing has gone
   kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
@@ -38,8 +38,8 @@ enum class MessageKind : std::uint8_t {
   kAlias,     ///< `ticket`, `network`, `routing`: the target of a zone's alias, for a client of that network;
               ///< data: a DNS query. A kReply follows, empty where the query was dropped
   kDecision,  ///< `slot`, `serial`, `upstream`: send the miss to a target of that upstream
-  kAnswer,    ///< `slot`, `serial`, `upstream`; data: a DNS answer to the miss, asked through the host's
-              ///< network, or from a zone (`joined` with another's)
+  kAnswer,    ///< `slot`, `serial`, `upstream`, `truncated_by`; data: a DNS answer to the miss, which the
+              ///< control plane asked for, or from a zone (`joined` with another's)
   kFail,      ///< `slot`, `serial`, `error`: answer SERVFAIL with that extended error
   kAsk,    ///< `ticket`, `upstream`, `target`: send the DNS query in data to that target (a probe); a kReply
            ///< follows in any case, empty after a timeout
@@ -65,9 +65,8 @@ struct Message {
   std::uint64_t ticket;  ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
-  /// kQuery: the endpoint's address that was asked. kReply with TC: the outbound address that the target was
-  /// asked from ("::": the host's own).
-  IpAddress local;
+  IpAddress local;             ///< kQuery: the endpoint's address that was asked
+  std::uint32_t target_id;     ///< with truncated_by: its id
 };
 inline constexpr unsigned kMessageSize = 128;
 static_assert(sizeof(Message) <= kMessageSize);

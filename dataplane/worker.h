@@ -41,7 +41,7 @@ class Worker {
   /// Publishes the counters now. By the worker's thread.
   void publish_stats();
   /// By any thread; kMaxTargets entries.
-  const TargetStats* targets() const { return context_.targets.get(); }
+  const state::TargetStats* targets() const { return context_.targets.get(); }
   /// By any thread; kMaxFigures entries.
   const Figure* figures() const { return context_.figures.get(); }
   /// To be drained by the control plane.

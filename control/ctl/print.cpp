@@ -201,7 +201,10 @@ std::string explain_text(const Json& result) {
   for (const Json& other : child(result, "others"))
     line("lost", rule_text(other) + ": " + cell(other, "why"));
   if (const Json& upstream = child(result, "upstream"); upstream.is_object()) {
-    line("upstream", cell(upstream, "name"));
+    const std::string protocol = cell(upstream, "protocol"), tls_name = cell(upstream, "tls_name");
+    line("upstream", cell(upstream, "name") + (protocol == "tcp"   ? " over TCP"
+                                               : protocol == "tls" ? " over TLS, as " + tls_name
+                                                                   : ""));
     for (const Json& target : child(upstream, "targets")) {
       const Json& up = child(target, "up");
       // A file that nobody runs has no health to tell of.
@@ -216,17 +219,20 @@ std::string explain_text(const Json& result) {
 }
 
 std::string upstreams_text(const Json& result) {
-  Table table(
-      {"UPSTREAM", "TARGET", "STATE", ">SINCE", ">LATENCY", ">IN FLIGHT", ">SENT", ">ANSWERED", ">TIMEOUTS"});
+  const auto ms = [](const Json& value) {
+    return value.is_number() && value.get<double>() != 0 ? fmt::format("{:.1f} ms", value.get<double>())
+                                                         : "-";
+  };
+  Table table({"UPSTREAM", "TARGET", "STATE", ">SINCE", ">P50", ">P99", ">IN FLIGHT", ">SENT", ">ANSWERED",
+               ">TIMEOUTS", ">SERVFAIL", ">REFUSED", "WHY", "LAST FAILURE"});
   for (const Json& upstream : child(result, "upstreams")) {
     for (const Json& target : child(upstream, "targets")) {
       const Json& since = child(target, "since_seconds");
-      const Json& latency = child(target, "latency_ms");
       table.add({cell(upstream, "name"), cell(target, "address"), cell(target, "state"),
-                 since.is_number() ? duration_text(since.get<double>()) : "-",
-                 latency.is_number() ? fmt::format("{:.1f} ms", latency.get<double>()) : "-",
-                 cell(target, "in_flight"), cell(target, "sent"), cell(target, "answered"),
-                 cell(target, "timeouts")});
+                 since.is_number() ? duration_text(since.get<double>()) : "-", ms(child(target, "p50_ms")),
+                 ms(child(target, "p99_ms")), cell(target, "in_flight"), cell(target, "sent"),
+                 cell(target, "answered"), cell(target, "timeouts"), cell(target, "servfails"),
+                 cell(target, "refused"), cell(target, "why"), cell(target, "last_failure")});
     }
   }
   return table.text();

@@ -67,6 +67,13 @@ struct Histogram {
       all += n;
     return all;
   }
+  /// Takes an earlier state of the same counts off.
+  Histogram& operator-=(const Histogram& earlier) {
+    for (std::size_t i = 0; i < buckets.size(); ++i)
+      buckets[i] -= earlier.buckets[i];
+    sum -= earlier.sum;
+    return *this;
+  }
   Histogram& operator+=(const Histogram& other) {
     for (std::size_t i = 0; i < buckets.size(); ++i)
       buckets[i] += other.buckets[i];
@@ -74,6 +81,23 @@ struct Histogram {
     return *this;
   }
 };
+
+/// The value below which the share `q` (0 to 1) of all lie, as if each bucket's were spread evenly over it;
+/// the last bound for what is above all bounds; 0 where there are none.
+template <const auto& kUpperBounds>
+double quantile(const Histogram<kUpperBounds>& of, double q) {
+  const double wanted = q * static_cast<double>(of.count());
+  double below = 0;
+  std::uint32_t lower = 0;
+  for (std::size_t i = 0; i < kUpperBounds.size(); ++i) {
+    const auto here = static_cast<double>(of.buckets[i]);
+    if (here != 0 && below + here >= wanted)
+      return lower + (wanted - below) / here * (kUpperBounds[i] - lower);
+    below += here;
+    lower = kUpperBounds[i];
+  }
+  return of.count() == 0 ? 0.0 : static_cast<double>(lower);
+}
 
 /// Microseconds: round figures, between which DNS answers come.
 inline constexpr std::array<std::uint32_t, 20> kDurationBounds{

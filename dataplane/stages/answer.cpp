@@ -15,7 +15,7 @@ void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std
   message.routing = asker.routing;
   message.zone = counted == Counter::answered_zone;
   message.truncated_by = truncated_by != nullptr ? truncated_by->target : SocketAddress{};
-  message.local = truncated_by != nullptr ? truncated_by->source : IpAddress{};
+  message.target_id = truncated_by != nullptr ? truncated_by->target_id : 0;
   if (rte_ring_sp_enqueue(context.rings.events, packet) == 0) {
     if (counts) ++context.stats[counted];
     return;

@@ -14,7 +14,7 @@ Context::Context(const ContextOptions& options)
       pool(options.pool),
       rings(options.rings),
       handovers(options.handovers),
-      targets(std::make_unique<TargetStats[]>(kMaxTargets)),
+      targets(std::make_unique<state::TargetStats[]>(kMaxTargets)),
       figures(std::make_unique<Figure[]>(kMaxFigures)),
       samples(std::make_unique<SampleRing>()) {}
 

@@ -22,6 +22,7 @@
 #include "dataplane/state/pending.h"
 #include "dataplane/state/snapshot.h"
 #include "dataplane/state/source_ports.h"
+#include "dataplane/state/target_stats.h"
 
 namespace shunt {
 
@@ -29,11 +30,6 @@ namespace shunt {
 struct Now {
   std::uint64_t us = 0;
   std::uint32_t seconds() const { return static_cast<std::uint32_t>(us / 1'000'000); }
-};
-
-/// What a worker saw of one target. The worker writes, anyone reads: relaxed.
-struct alignas(kCacheLine) TargetStats {
-  std::atomic<std::uint64_t> sent{0}, answered{0}, timeouts{0}, servfails{0}, latency_us_sum{0};
 };
 
 /// Packets on their way out of one port: given to the driver in bursts.
@@ -86,9 +82,9 @@ struct Context {
   Rings rings;
   std::vector<rte_ring*> handovers;
   std::vector<WorkerPort> ports;
-  std::unique_ptr<TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
-  std::unique_ptr<Figure[]> figures;       ///< kMaxFigures; read by the control plane
-  std::unique_ptr<SampleRing> samples;     ///< drained by the control plane
+  std::unique_ptr<state::TargetStats[]> targets;  ///< kMaxTargets; read by the control plane
+  std::unique_ptr<Figure[]> figures;              ///< kMaxFigures; read by the control plane
+  std::unique_ptr<SampleRing> samples;            ///< drained by the control plane
   RuleSampler sampler;
 
   /// Takes the view as the current one, once a turn.

@@ -134,64 +134,6 @@ rte_mbuf* remake_question(Context& context, const Slot& slot) {
   return packet;
 }
 
-bool was_tried(const Slot& slot, const state::Target& target) {
-  for (unsigned i = 0; i < slot.tries; ++i) {
-    if (slot.attempt[i].target_id == target.id) return true;
-  }
-  return false;
-}
-
-// A path to `target` whose next hop is known, or null. With several, chance decides: more addresses, more
-// entropy.
-const net::Adjacency* usable_path(Context& context, const state::Target& target, std::uint32_t& path) {
-  if (target.paths == 0) return nullptr;
-  const std::uint32_t start = target.paths == 1 ? 0 : context.random.below(target.paths);
-  for (std::uint32_t i = 0; i < target.paths; ++i) {
-    const std::uint32_t nth = start + i < target.paths ? start + i : start + i - target.paths;
-    path = target.first_path + nth;
-    const net::Adjacency& adjacency = context.view->adjacencies[path];
-    if (adjacency.usable) return &adjacency;
-  }
-  return nullptr;
-}
-
-struct Choice {
-  const state::Target* target = nullptr;
-  const net::Adjacency* adjacency = nullptr;
-  std::uint32_t path = 0;
-};
-
-bool usable(Context& context, const state::Target& target, Choice& choice) {
-  choice.adjacency = usable_path(context, target, choice.path);
-  choice.target = &target;
-  return choice.adjacency != nullptr;
-}
-
-// By the upstream's policy among the targets that are up; one that was tried already only where there is no
-// other.
-Choice choose(Context& context, const Slot& slot, const state::Upstream& upstream) {
-  const auto count = static_cast<std::uint32_t>(upstream.targets.size());
-  if (count == 1) {  // tried or not
-    Choice only;
-    const state::Target& target = upstream.targets.front();
-    if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) return {};
-    return usable(context, target, only) ? only : Choice{};
-  }
-  const std::uint32_t start =
-      upstream.policy == state::Policy::kOrdered || count < 2 ? 0 : context.random.below(count);
-  for (const bool again : {false, true}) {
-    if (again && slot.tries == 0) break;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const state::Target& target = upstream.targets[(start + i) % count];
-      if (context.health[target.id].up.load(std::memory_order_relaxed) == 0) continue;
-      if (!again && was_tried(slot, target)) continue;
-      Choice choice;
-      if (usable(context, target, choice)) return choice;
-    }
-  }
-  return {};
-}
-
 // A query finds no room or no target: its client is told.
 void refuse(Context& context, Query& q, ExtendedError error) {
   bump(context.figure(q.key.figure).answers[figure_rcode(static_cast<unsigned>(dns::Rcode::kServFail))]);
@@ -222,7 +164,8 @@ state::QuestionKey question_key(const Context& context, const Query& q) {
 
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
   Slot* slot = context.pending.find_equal(key);
-  if (slot == nullptr) return false;
+  // Networks that share an upstream may fall back to different ones.
+  if (slot == nullptr || slot->fallback != fallback_of(context, q)) return false;
   Waiter* w = context.pending.add_waiter(*slot);
   if (w == nullptr) {
     ++context.stats[Counter::pending_full];
@@ -250,36 +193,16 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
   slot->zone = q.upstream->handle == state::kZonesUpstream;
+  slot->fallback = fallback_of(context, q);
   return slot;
-}
-
-// The control plane decides. The packet carries the question there, and may come back as it went.
-void hand_to_control(Context& context, const Query& q, Slot& slot) {
-  slot.waiting = Waiting::kForControl;
-  Message& message = message_of(q.packet);
-  message.kind = MessageKind::kMiss;
-  message.slot = context.pending.index_of(slot);
-  message.serial = slot.serial;
-  message.upstream = q.upstream->handle;
-  message.zone = slot.zone;
-  message.routing = context.network_routing(q.network);
-  if (!slot.zone) ++context.stats[Counter::misses];
-  // Two tries of the control plane's own, and some time for itself.
-  const std::uint64_t due = context.now.us + 2000ull * q.upstream->timeout_ms + 500'000;
-  context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
-  if (rte_ring_sp_enqueue(context.rings.events, q.packet) != 0) {
-    ++context.stats[Counter::miss_full];
-    rte_pktmbuf_free(q.packet);
-    fail(context, slot, ExtendedError::kNetworkError);
-  }
 }
 
 [[gnu::always_inline]] inline bool send_inline(Context& context, Slot& slot, Outgoing question,
                                                const state::Target* only) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   Choice choice;
-  if (upstream != nullptr && only == nullptr) choice = choose(context, slot, *upstream);
-  if (only != nullptr) usable(context, *only, choice);
+  if (upstream != nullptr && only == nullptr) choice = choose_target(context, slot, *upstream, false);
+  if (only != nullptr) find_path(context, *only, choice);
   if (question.packet == nullptr && choice.adjacency != nullptr) {
     if (rte_mbuf* const again = remake_question(context, slot); again != nullptr)
       question = as_outgoing(again);
@@ -302,8 +225,8 @@ void hand_to_control(Context& context, const Query& q, Slot& slot) {
   t->sent_us = context.now.us;
   slot.waiting = Waiting::kForTarget;
   store_be16(rte_pktmbuf_mtod(question.packet, std::uint8_t*), t->id);
-  TargetStats& stats = context.targets[t->target_id];
-  stats.sent.store(stats.sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  context.targets[t->target_id].note_sent();
+  slot.in_flight = true;
   send_question(context, question.packet, question.sum + net::word(t->id), *choice.adjacency, t->port,
                 slot.tries == 1 ? Counter::forwarded : Counter::retried);
   context.pending.arm(
@@ -317,13 +240,16 @@ void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
   if (shared && join(context, q, key)) return;
   Slot* slot = open_slot(context, q, key, shared);
   if (slot == nullptr) return;
+  if (is_served_stale(context, *slot, *q.upstream)) [[unlikely]] {
+    rte_pktmbuf_free(q.packet);
+    return fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  }
   const Outgoing question = make_question(q);
   if (!shared) slot->held = rte_pktmbuf_copy(q.packet, context.pool, 0, UINT32_MAX);
-  if (slot->miss || q.upstream->through_host) return hand_to_control(context, q, *slot);
-  if (!send_inline(context, *slot, question, nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
+  if (slot->miss || q.upstream->by_control) {
+    return ask_control(context, *slot, q.packet, *q.upstream, context.network_routing(q.network));
   }
+  if (!send_inline(context, *slot, question, nullptr)) no_target(context, *slot);
 }
 
 // The slot that a message of the control plane is about, while it still waits for it; null (and counted)
@@ -338,6 +264,30 @@ Slot* awaited(Context& context, rte_mbuf* packet) {
 }
 
 }  // namespace
+
+// The packet carries the question there, and may come back as it went.
+void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::Upstream& upstream,
+                 state::Routing routing) {
+  slot.waiting = Waiting::kForControl;
+  if (question == nullptr) question = remake_question(context, slot);
+  if (question == nullptr) return fail(context, slot, ExtendedError::kNetworkError);
+  Message& message = message_of(question);
+  message.kind = MessageKind::kMiss;
+  message.slot = context.pending.index_of(slot);
+  message.serial = slot.serial;
+  message.upstream = upstream.handle;
+  message.zone = slot.zone;
+  message.routing = routing;
+  if (!slot.zone) ++context.stats[Counter::misses];
+  // Two tries of the control plane's own, and some time for itself.
+  const std::uint64_t due = context.now.us + 2000ull * upstream.timeout_ms + 500'000;
+  context.pending.arm(slot, std::min<std::uint64_t>(due, slot.give_up_us));
+  if (rte_ring_sp_enqueue(context.rings.events, question) != 0) {
+    ++context.stats[Counter::miss_full];
+    rte_pktmbuf_free(question);
+    fail(context, slot, ExtendedError::kNetworkError);
+  }
+}
 
 bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
   return send_inline(context, slot, question, only);
@@ -363,10 +313,7 @@ void forward(Context& context, Burst& burst) {
 void take_decision(Context& context, rte_mbuf* packet) {
   Slot* slot = awaited(context, packet);
   if (slot == nullptr) return;
-  if (!send_to_target(context, *slot, as_outgoing(packet), nullptr)) {
-    ++context.stats[Counter::upstream_without_path];
-    fail(context, *slot, ExtendedError::kNoReachableAuthority);
-  }
+  if (!send_to_target(context, *slot, as_outgoing(packet), nullptr)) no_target(context, *slot);
 }
 
 void take_failure(Context& context, rte_mbuf* packet) {
@@ -393,6 +340,7 @@ void take_answer(Context& context, rte_mbuf* packet) {
   }
   state::Try from;
   from.target = message_of(packet).truncated_by;
+  from.target_id = message_of(packet).target_id;
   deliver(context, *slot, packet, wire, packet->data_len, reply, &from);
 }
 
@@ -451,8 +399,8 @@ void handle_timeouts(Context& context) {
       }
       ++context.stats[Counter::timeouts];
       bump(context.figure(context.pending.waiter(slot.waiters)->figure).timeouts);
-      TargetStats& stats = context.targets[slot.attempt[slot.tries - 1].target_id];
-      stats.timeouts.store(stats.timeouts.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+      state::TargetStats::count(context.targets[slot.attempt[slot.tries - 1].target_id].timeouts);
+      end_try(context, slot);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;
       if (!more || !send_to_target(context, slot, {}, nullptr)) {
         fail(context, slot, ExtendedError::kNoReachableAuthority);

@@ -185,6 +185,7 @@ std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
 }
 
 void close(Context& context, Slot& slot) {
+  end_try(context, slot);
   if (slot.held != nullptr) {
     rte_pktmbuf_free(slot.held);
     slot.held = nullptr;
@@ -266,14 +267,17 @@ AnswerDrop reason_of(dns::ReplyVerdict verdict) {
   return AnswerDrop::wrong_question;
 }
 
-void note_answer(Context& context, const state::Try& t, const dns::Reply& reply) {
-  const auto add = [](std::atomic<std::uint64_t>& to, std::uint64_t n) {
-    to.store(to.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  };
-  TargetStats& stats = context.targets[t.target_id];
-  add(stats.answered, 1);
-  add(stats.latency_us_sum, context.now.us - t.sent_us);
-  if (reply.rcode() == static_cast<std::uint16_t>(dns::Rcode::kServFail)) add(stats.servfails, 1);
+// A message of the target that was asked, and no answer: counted for it, and the wait goes on.
+[[gnu::cold, gnu::noinline]] void drop_from(Context& context, rte_mbuf* packet, const state::Try& t,
+                                            AnswerDrop reason) {
+  state::TargetStats::count(context.targets[t.target_id].malformed);
+  drop(context, packet, reason);
+}
+
+// A target that can't answer; another may.
+bool says_failure(const dns::Reply& reply) {
+  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
+  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
 }
 
 // Of a message that is too short for one, any.
@@ -323,11 +327,15 @@ void relay_one(Context& context, const Answer& answer, std::uint32_t bucket, dns
   bool is_lower = false;
   const std::size_t end = end_of_same_question(*slot, message, is_lower);
   if (end == 0) [[unlikely]]
-    return drop(context, packet, reason_of(dns::parse_reply(message, reply, name)));
+    return drop_from(context, packet, t, reason_of(dns::parse_reply(message, reply, name)));
   const dns::ReplyVerdict verdict = dns::parse_reply(message, end, reply);
-  if (verdict != dns::ReplyVerdict::kGood) return drop(context, packet, reason_of(verdict));
+  if (verdict != dns::ReplyVerdict::kGood) [[unlikely]]
+    return drop_from(context, packet, t, reason_of(verdict));
   ++context.stats[Counter::answers_taken];
-  note_answer(context, t, reply);
+  note_answer(context, *slot, t, reply);
+  if (says_failure(reply) && (ask_another(context, *slot, t) || fall_back_to_stale(context, *slot)))
+      [[unlikely]]
+    return rte_pktmbuf_free(packet);
   finish(context, *slot, packet, wire, f.payload_length, reply, &t, is_lower);
 }
 
@@ -339,7 +347,34 @@ void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire,
   finish(context, slot, packet, wire, length, reply, from, is_lower);
 }
 
+void reply_to_all(Context& context, Slot& slot, rte_mbuf* packet, const MadeReply& reply, Counter counted) {
+  const Source source{packet,
+                      rte_pktmbuf_mtod(packet, std::uint8_t*),
+                      reply.end,
+                      reply.flags,
+                      reply.question_end,
+                      reply.ancount,
+                      reply.nscount,
+                      reply.arcount,
+                      0,
+                      true,
+                      reply.error,
+                      nullptr,
+                      0};
+  send_to_all(context, slot, source, counted, nullptr);
+  close(context, slot);
+}
+
+std::uint16_t write_question(const Slot& slot, std::uint8_t* wire) {
+  const auto end = static_cast<std::uint16_t>(dns::kHeaderSize + slot.name_length + 4u);
+  std::memcpy(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
+  store_be16(wire + end - 4, slot.type);
+  store_be16(wire + end - 2, slot.klass);
+  return end;
+}
+
 void fail(Context& context, Slot& slot, dns::ExtendedError error) {
+  if (fall_back(context, slot)) return;
   rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
   const Waiter* first = context.pending.waiter(slot.waiters);
   if (packet != nullptr && first != nullptr && first->transport == state::Transport::kAsk) {
@@ -360,11 +395,8 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
   auto* wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
   const auto flags =
       static_cast<std::uint16_t>(dns::kQr | dns::kRa | static_cast<unsigned>(dns::Rcode::kServFail));
-  const auto end = static_cast<std::uint16_t>(dns::kHeaderSize + slot.name_length + 4u);
+  const std::uint16_t end = write_question(slot, wire);
   dns::store_header(wire, {0, flags, 1, 0, 0, 0});
-  std::memcpy(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
-  store_be16(wire + end - 4, slot.type);
-  store_be16(wire + end - 2, slot.klass);
   // The failure is remembered for some seconds, so that retries don't storm (RFC 9520).
   dns::Reply reply;
   reply.header = dns::load_header(wire);
@@ -377,9 +409,8 @@ void fail(Context& context, Slot& slot, dns::ExtendedError error) {
     if (is_query(context.pending.waiter(i)->transport)) ++queries;
   }
   context.stats[Counter::errors_servfail] += queries;
-  const Source source{packet, wire, end, flags, end, 0, 0, 0, 0, true, error, nullptr, 0};
-  send_to_all(context, slot, source, Counter::answered_error, nullptr);
-  close(context, slot);
+  reply_to_all(context, slot, packet, {.end = end, .flags = flags, .question_end = end, .error = error},
+               Counter::answered_error);
 }
 
 void relay(Context& context, Burst& burst) {

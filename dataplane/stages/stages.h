@@ -73,8 +73,52 @@ struct Outgoing {
 /// Takes the packet. False where nothing was sent: no target that is up and has an adjacency, no port, no
 /// buffer. `only` names the one target to be asked, up or not.
 bool send_to_target(Context& context, state::Slot& slot, Outgoing question, const state::Target* only);
+/// Sends the slot's question to the control plane, which asks through the host's network. Takes the packet;
+/// null: it is made anew. `routing` is Network::routing, where a zone is to answer.
+void ask_control(Context& context, state::Slot& slot, rte_mbuf* question, const state::Upstream& upstream,
+                 state::Routing routing);
 /// Tries again, or gives up, for every slot whose deadline has passed.
 void handle_timeouts(Context& context);
+
+// targets.cpp
+// ------------------------------------------------------------------------------------------------------
+/// A target, and the way there; no adjacency: none.
+struct Choice {
+  const state::Target* target = nullptr;
+  const net::Adjacency* adjacency = nullptr;
+  std::uint32_t path = 0;
+};
+/// Sets the choice to `target`. False where no way leads there.
+bool find_path(Context& context, const state::Target& target, Choice& choice);
+/// By the upstream's policy among the targets that are up and not full; one on trial seldom, or where no
+/// other is up; one that was tried already only where there is no other, and never where `another` is set.
+Choice choose_target(Context& context, const state::Slot& slot, const state::Upstream& upstream,
+                     bool another);
+/// `answered` brought an answer that another target may better: true where one is being asked, and the wait
+/// goes on.
+bool ask_another(Context& context, state::Slot& slot, const state::Try& answered);
+/// Gives up a question that finds no target: fail(), with the reason.
+void no_target(Context& context, state::Slot& slot);
+/// Keeps what an answer says of its target.
+void note_answer(Context& context, const state::Slot& slot, const state::Try& t, const dns::Reply& reply);
+/// The slot's last try is in flight no more, if it was.
+inline void end_try(Context& context, state::Slot& slot) {
+  if (!slot.in_flight) return;
+  slot.in_flight = false;
+  context.targets[slot.attempt[slot.tries - 1].target_id].note_end();
+}
+
+// fallback.cpp
+// ------------------------------------------------------------------------------------------------------
+/// No target of the slot's upstream answers: an expired answer is served, or the default upstream is asked,
+/// as on_all_down says. False where neither is to be done, or can be.
+bool fall_back(Context& context, state::Slot& slot);
+/// The same for an answer that tells of a failure: only an expired answer is better.
+bool fall_back_to_stale(Context& context, state::Slot& slot);
+/// The upstream failed to answer this very question a moment ago, and an expired answer can be served.
+bool is_served_stale(Context& context, const state::Slot& slot, const state::Upstream& upstream);
+/// The upstream that a query is to fall back to, or kNone.
+std::uint32_t fallback_of(const Context& context, const Query& query);
 
 // relay.cpp
 // ---------------------------------------------------------------------------------------------------------
@@ -85,7 +129,21 @@ void relay(Context& context, Burst& burst);
 /// closes it. Takes the packet.
 void deliver(Context& context, state::Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
              const dns::Reply& reply, const state::Try* from);
-/// Answers all waiters with SERVFAIL and `error`, and closes the slot.
+/// An answer of ours, or of the cache's, for all waiters: header and question, then records up to `end`.
+struct MadeReply {
+  std::uint16_t end;
+  std::uint16_t flags;  ///< QR, RA, AA, AD, RCODE; the rest is each waiter's
+  std::uint16_t question_end;
+  std::uint16_t ancount = 0, nscount = 0, arcount = 0;  ///< OPT not counted
+  dns::ExtendedError error = dns::ExtendedError::kNone;
+};
+/// Sends it, counted under `counted`, and closes the slot. Takes the packet.
+void reply_to_all(Context& context, state::Slot& slot, rte_mbuf* packet, const MadeReply& reply,
+                  Counter counted);
+/// Writes the slot's question, in lower case, behind a header to come; returns the offset behind it.
+std::uint16_t write_question(const state::Slot& slot, std::uint8_t* wire);
+/// Does what the upstream's on_all_down says (fallback.cpp); where that leads nowhere, answers all waiters
+/// with SERVFAIL and `error`, and closes the slot.
 void fail(Context& context, state::Slot& slot, dns::ExtendedError error);
 
 // punt.cpp

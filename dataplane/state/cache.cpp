@@ -30,6 +30,9 @@ constexpr unsigned kMaxMoves = 32;
 // Expired entries that one insertion clears out of the main ring for an unproven entry's sake.
 constexpr unsigned kMaxReclaims = 8;
 
+// In a key's flags, where no question has it: the entry is no answer, but a note that there was none.
+constexpr std::uint8_t kFailureFlag = 0x80;
+
 constexpr std::uint16_t kKeptFlags = dns::kAa | dns::kRa | dns::kAd | dns::kRcodeMask;
 
 bool same_key(CacheEntry& entry, const CacheKey& key) {
@@ -290,6 +293,32 @@ CacheEntry* Cache::search_routed(const CacheKey& key) const {
   return place == CacheIndex::kNone ? nullptr : &at(place);
 }
 
+bool Cache::find_stale(const CacheKey& key, std::uint32_t now, std::uint32_t stale, CacheHit& hit) {
+  if (state_ == nullptr) return false;
+  const std::uint32_t place = state_->lookup(key);
+  if (place == CacheIndex::kNone) return false;
+  CacheEntry& entry = at(place);
+  const std::uint64_t age = now - entry.inserted;
+  if (entry.fresh(now) || age >= std::uint64_t{entry.lifetime} + stale) return false;
+  const auto rcode = static_cast<dns::Rcode>(entry.answer.flags & dns::kRcodeMask);
+  if (entry.answer.maker != Maker::kUpstream || rcode == dns::Rcode::kServFail) return false;
+  fill(entry, now, hit);
+  return true;
+}
+
+void Cache::note_failure(CacheKey key, std::uint32_t now, std::uint32_t seconds) {
+  key.flags |= kFailureFlag;
+  key.routing = kNoRouting;
+  insert_made(key, {.maker = Maker::kRule, .flags = 0, .ancount = 0, .nscount = 0, .body = {}}, now, seconds);
+}
+
+bool Cache::has_failed(CacheKey key, std::uint32_t now) {
+  if (state_ == nullptr) return false;
+  key.flags |= kFailureFlag;
+  const std::uint32_t place = state_->lookup(key);
+  return place != CacheIndex::kNone && at(place).fresh(now);
+}
+
 bool Cache::insert(const CacheKey& key, std::span<const std::uint8_t> message, const dns::Reply& reply,
                    std::uint32_t now, std::uint32_t seconds, std::uint32_t max_ttl, bool raise_ttls) {
   if (state_ == nullptr || seconds == 0 || !can_keep(key, message, reply)) return false;
@@ -340,7 +369,7 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   entry.answer.nscount = static_cast<std::uint8_t>(answer.nscount);
   entry.answer.arcount = static_cast<std::uint8_t>(answer.arcount);
   entry.answer.body_length = static_cast<std::uint16_t>(answer.body.size());
-  std::memcpy(entry.body(), answer.body.data(), answer.body.size());
+  std::ranges::copy(answer.body, entry.body());  // which may be empty
   entry.answer.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));
   return true;
 }

@@ -72,6 +72,13 @@ class Cache {
     return take(*entry, now, hit);
   }
 
+  /// An upstream's answer for `key` that has expired, by `stale` seconds at most (RFC 8767). The hit's age
+  /// may be beyond its TTLs: it is for copy_stale(). Fresh ones aren't found.
+  bool find_stale(const CacheKey& key, std::uint32_t now, std::uint32_t stale, CacheHit& hit);
+  /// Remembers for `seconds` that a key's upstream could not answer; the answer for it stays as it is.
+  void note_failure(CacheKey key, std::uint32_t now, std::uint32_t seconds);
+  bool has_failed(CacheKey key, std::uint32_t now);
+
   /// Stores the answer `message` (as parsed into `reply`) for `seconds` > 0; replaces an older one of the
   /// same key. TTLs above `max_ttl` are stored as `max_ttl`, those below `seconds` where `raise_ttls` is set
   /// as `seconds`. Returns false where it is too large (a quarter of the small ring, or more than
@@ -112,13 +119,16 @@ class Cache {
   /// Fills in `hit` where the entry is still fresh.
   static bool take(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {
     if (!entry.fresh(now)) return false;
+    fill(entry, now, hit);
+    return true;
+  }
+  static void fill(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {
     if (!entry.hit()) entry.state |= CacheEntry::kHit;  // else the line stays clean
     static_cast<AnswerNumbers&>(hit) = entry.answer;
     hit.ttl_count = entry.ttl_count;
     hit.age = now - entry.inserted;
     hit.ttl_offset = entry.ttl_offsets();
     hit.body = entry.body();
-    return true;
   }
 
   State* state_ = nullptr;  ///< null: the cache is off

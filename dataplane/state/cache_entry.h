@@ -111,6 +111,13 @@ inline void copy_aged(const CacheHit& hit, std::uint8_t* to, std::size_t room) {
     store_be32(to + *offset, load_be32(to + *offset) - hit.age);
 }
 
+/// Copies a hit's body to `to`, with every TTL at `ttl` seconds. body_length octets may be written there.
+inline void copy_stale(const CacheHit& hit, std::uint8_t* to, std::uint32_t ttl) {
+  std::memcpy(to, hit.body, hit.body_length);
+  for (unsigned i = 0; i < hit.ttl_count; ++i)
+    store_be32(to + hit.ttl_offset[i], ttl);
+}
+
 /// The sum (net/checksum.h) of what copy_aged() writes, as if it started on an even octet, without reading
 /// it: for the UDP checksum. Where the body starts on an odd octet of the datagram, net::at_offset() tells
 /// how it counts.

@@ -71,6 +71,21 @@ Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts p
   secret_b_ = random_.next64();
 }
 
+void Pending::redirect(Slot& slot, std::uint32_t upstream, Origin origin) {
+  const bool shared = slot.shared;
+  unshare(slot);
+  free_tries(slot);
+  --upstream_load_[slot.upstream & kLoadMask];
+  ++upstream_load_[upstream & kLoadMask];
+  ++slot.serial;
+  slot.upstream = upstream;
+  slot.origin = origin;
+  slot.routing = kNoRouting;
+  if (!shared) return;
+  slot.shared = true;
+  link_equal(slot, equal_bucket(slot.hash, origin));
+}
+
 Pending::Draw Pending::draw(std::uint16_t first_port, std::uint16_t last_port) {
   const std::uint16_t port = ports_.draw(random_, first_port, last_port);
   if (port == 0) return {};

@@ -96,6 +96,7 @@ struct alignas(kCacheLine) Slot {
   std::uint8_t name_length = 0;
   std::uint16_t type = 0, klass = 0;
   bool zone = false;           ///< a zone answers
+  bool in_flight = false;      ///< the last try has had neither an answer nor its timeout
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
@@ -106,6 +107,7 @@ struct alignas(kCacheLine) Slot {
   std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
   std::uint32_t spoke = kNone;
   std::uint32_t equal_bucket = 0;  ///< of the index of questions, where `shared`
+  std::uint32_t fallback = kNone;  ///< handle of the upstream to ask when no target of this one's answers
   std::uint64_t hash = 0;          ///< cache_hash of the question
   std::uint64_t give_up_us = 0;    ///< when the last of all waits ends
   rte_mbuf* held =
@@ -146,6 +148,9 @@ class Pending {
   Waiter* add_waiter(Slot& slot);
   /// Takes the slot out of the index of questions: nobody joins any more, and its answer isn't cached.
   void unshare(Slot& slot);
+  /// The question goes to another upstream, as if it had never been sent: late answers to it are nobody's,
+  /// the control plane's among them.
+  void redirect(Slot& slot, std::uint32_t upstream, Origin origin);
   /// Draws source port and id for a further try and enters them; null where tries or ports are used up.
   /// The caller fills in target, source and time.
   Try* begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port);
@@ -234,6 +239,8 @@ class Pending {
   Draw draw(std::uint16_t first_port, std::uint16_t last_port);
   std::uint32_t client_bucket(const IpAddress& client) const;
   void disarm(Slot& slot);
+  void link_equal(Slot& slot, std::uint32_t bucket);
+  void free_tries(Slot& slot);
 
   std::span<Slot> slots_;
   std::span<Waiter> waiters_;
@@ -296,6 +303,19 @@ inline void Pending::unshare(Slot& slot) {
   *link = slot.next_equal;
 }
 
+inline void Pending::link_equal(Slot& slot, std::uint32_t bucket) {
+  slot.equal_bucket = bucket;
+  std::uint32_t& head = equals_[bucket];
+  slot.next_equal = head;
+  head = index_of(slot);
+}
+
+inline void Pending::free_tries(Slot& slot) {
+  for (unsigned i = 0; i < slot.tries; ++i)
+    pairs_[slot.attempt[i].bucket].attempt = kNone;
+  slot.tries = 0;
+}
+
 inline Try* Pending::begin_try(Slot& slot, std::uint16_t first_port, std::uint16_t last_port) {
   if (slot.tries == kMaxTries) return nullptr;
   for (unsigned n = 0; n < kMaxDraws; ++n) {
@@ -324,6 +344,7 @@ inline Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.shared = shared;
   s.miss = false;
   s.zone = false;
+  s.in_flight = false;
   s.name_length = key.name->length;
   s.type = key.type;
   s.klass = key.klass;
@@ -334,17 +355,13 @@ inline Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.waiters = kNone;
   s.waiter_count = 0;
   s.spoke = kNone;
+  s.fallback = kNone;
   s.hash = key.hash;
   s.give_up_us = 0;
   s.held = nullptr;
   for (unsigned i = 0; i < s.name_length; i += 16)
     std::memcpy(&s.name[i], &key.name->wire[i], 16);
-  if (shared) {
-    s.equal_bucket = key.bucket;
-    std::uint32_t& head = equals_[key.bucket];
-    s.next_equal = head;
-    head = index;
-  }
+  if (shared) link_equal(s, key.bucket);
   ++upstream_load_[s.upstream & kLoadMask];
   return &s;
 }
@@ -377,8 +394,7 @@ inline void Pending::close(Slot& slot) {
   assert(slot.waiting != Waiting::kFree);
   unshare(slot);
   disarm(slot);
-  for (unsigned i = 0; i < slot.tries; ++i)
-    pairs_[slot.attempt[i].bucket].attempt = kNone;
+  free_tries(slot);
   for (std::uint32_t i = slot.waiters; i != kNone;) {
     Waiter& w = waiters_[i];
     if (is_query(w.transport)) {

@@ -30,7 +30,13 @@ inline constexpr std::uint32_t kZonesUpstream = 0xfffffffe;
 
 /// Health of a target, published by the control plane in a fixed array; relaxed loads and stores.
 struct TargetHealth {
-  std::atomic<std::uint8_t> up{1};
+  static constexpr std::uint8_t kDown = 0, kUp = 1;
+  /// It was down and answers again: it gets few questions until it is trusted, or all of them where no other
+  /// is up.
+  static constexpr std::uint8_t kOnTrial = 2;
+
+  std::atomic<std::uint8_t> up{kUp};
+  std::atomic<std::uint32_t> latency_us{0};  ///< smoothed, for `fastest`; 0: not measured
 };
 
 struct Target {
@@ -44,16 +50,27 @@ struct Target {
 
 enum class Policy : std::uint8_t { kRandom, kOrdered, kFastest };
 
+/// What becomes of a query when no target answers.
+enum class OnAllDown : std::uint8_t {
+  kServfail,
+  kStale,    ///< an expired answer (RFC 8767), where there is one
+  kDefault,  ///< the default upstream of the query's network is asked
+};
+
 struct Upstream {
   std::uint32_t handle =
       0;  ///< its index in Snapshot::upstreams; belongs to its name, so rule sets survive a change of targets
   Origin origin = 0;
   bool exists = false;        ///< handles of removed upstreams stay empty
-  bool through_host = false;  ///< no outbound endpoint: the control plane asks
+  bool through_host = false;  ///< no outbound endpoint: asked through the host's own network
+  bool over_streams = false;  ///< over TCP or TLS
+  bool by_control = false;    ///< one of both: the control plane asks
   Policy policy = Policy::kRandom;
   std::uint16_t first_port = 1024, last_port = 65535;
+  OnAllDown on_all_down = OnAllDown::kServfail;
   std::uint32_t timeout_ms = 800;
   std::uint32_t min_ttl = 0, max_ttl = 86400, failure_ttl = 5;
+  std::uint32_t stale_ttl = 86400;  ///< how long an expired answer may be served; 0: never
   std::vector<Target> targets;
   std::string name;  ///< not read by workers
 };
@@ -87,10 +104,15 @@ struct Snapshot {
   std::vector<Network> networks;
   std::vector<Upstream> upstreams;  ///< by handle
   /// In an upstream's place where a zone answers: the control plane does, from what is its own.
-  Upstream zones{.handle = kZonesUpstream, .exists = true, .through_host = true, .timeout_ms = kMaxWaitMs};
+  Upstream zones{.handle = kZonesUpstream,
+                 .exists = true,
+                 .through_host = true,
+                 .by_control = true,
+                 .timeout_ms = kMaxWaitMs};
   std::vector<Path> paths;  ///< View::adjacencies has one entry each
   std::uint32_t queries_per_client = 10000;
   std::uint32_t queries_per_upstream = 50000;
+  std::uint32_t queries_per_target = 50000;
 
   /// Keeps the sets alive that `networks` point at. Not read by workers.
   std::vector<std::shared_ptr<const void>> keep;

@@ -152,10 +152,10 @@ def test_a_prefix_off_the_label_border_stands_for_its_zones_alone(gateway):
 
 def test_private_reverse_names_and_localhost_never_leave(gateway):
     for name, rdtype in (("1.0.168.192.in-addr.arpa", "PTR"), ("localhost", "A"), ("a.localhost", "AAAA")):
-        before = len(gateway.default.asked)
+        before = len([a for a in gateway.default.asked if a.text])  # but for health probes
         response = ask(gateway.left, name, rdtype)
         assert rcode(response) in ("NXDOMAIN", "NOERROR")
-        assert len(gateway.default.asked) == before, name
+        assert len([a for a in gateway.default.asked if a.text]) == before, name
 
 
 def test_rules_hold_over_tcp_too(gateway):

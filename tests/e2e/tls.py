@@ -1,8 +1,8 @@
 """An endpoint with a certificate: its authority, the configuration, connections to it, and HTTP/2 by hand."""
 import ssl
 import struct
-import subprocess
 
+import streams
 from client import Stream
 from rig import LEFT_IN, LEFT_IN6, SERVER, upstream
 
@@ -10,26 +10,17 @@ NAME = "dns.gw.test"  # in the endpoint's certificate
 LIMITS = ("tcp_idle_ms = 1500\ntcp_connections_per_client = 10\ntcp_connections = 60\ntcp_queries_per_connection = 20")
 
 
-class Authority:
-    """A CA of the test's own; its certificates are for NAME and the endpoint's addresses."""
+class Authority(streams.Authority):
+    """Its certificates are for NAME and the endpoint's addresses."""
 
     def __init__(self, folder):
-        self.folder = folder
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                      "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.pem")
-        (folder / "san").write_text(f"subjectAltName=DNS:{NAME},IP:{LEFT_IN},IP:{LEFT_IN6}\n", encoding="ascii")
-        self.bundle = folder / "ca.pem"
-
-    def _openssl(self, *arguments):
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
+        super().__init__(folder)
+        self.bundle = self.certificate
 
     def issue(self, stem, serial):
         """Writes STEM.pem and STEM.key."""
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={NAME}",
-                      "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
-        self._openssl("x509", "-req", "-in", f"{stem}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", str(serial),
-                      "-days", "10", "-extfile", "san", "-out", f"{stem}.pem")
-        (self.folder / f"{stem}.key").chmod(0o600)
+        _, key = self.sign(stem, f"DNS:{NAME},IP:{LEFT_IN},IP:{LEFT_IN6}", serial=serial)
+        key.chmod(0o600)
 
     def context(self, protocol="dot"):
         context = ssl.create_default_context(cafile=self.bundle)

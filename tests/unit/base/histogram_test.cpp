@@ -60,5 +60,29 @@ TEST(Histogram, MergesBucketByBucket) {
   EXPECT_EQ(b.count(), 2u) << "what is added stays as it is";
 }
 
+TEST(Histogram, EarlierCountsCanBeTakenOff) {
+  BurstSizes before, now;
+  before.add(4);
+  now = before;
+  now.add(32);
+  now.add(4);
+  now -= before;
+  EXPECT_EQ(now.buckets, (decltype(now.buckets){0, 0, 1, 0, 0, 1, 0}));
+  EXPECT_EQ(now.sum, 36u);
+}
+
+TEST(Histogram, QuantilesLieWithinTheirBuckets) {
+  Durations histogram;
+  EXPECT_EQ(quantile(histogram, 0.5), 0.0);
+  for (int i = 0; i < 98; ++i)
+    histogram.add(250);
+  histogram.add(40'000);
+  histogram.add(40'000);
+  EXPECT_NEAR(quantile(histogram, 0.5), 200 + 100 * 50.0 / 98, 1e-9);
+  EXPECT_NEAR(quantile(histogram, 0.99), 40'000, 1e-9);
+  histogram.add(60'000'000);
+  EXPECT_EQ(quantile(histogram, 1), 5'000'000.0) << "above all bounds";
+}
+
 }  // namespace
 }  // namespace shunt

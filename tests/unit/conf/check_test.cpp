@@ -407,5 +407,26 @@ TEST(Rules, FileThatIsNotThere) {
                  "from the folder of the configuration file");
 }
 
+TEST(AllDown, WhatOnlyStaleNeeds) {
+  expect_warning(change("\n[[rules]]", "ttl = { stale = <!>3600 }\n\n[[rules]]"),
+                 "stale has no effect: expired answers are not served", "on_all_down = \"stale\"");
+  load_right(change("\n[[rules]]", "on_all_down = \"stale\"\nttl = { stale = 3600 }\n\n[[rules]]"));
+}
+
+TEST(AllDown, StaleNeedsSomethingKept) {
+  expect_warning(change("\n[[rules]]", "on_all_down = <!>\"stale\"\nttl = { stale = 0 }\n\n[[rules]]"),
+                 "stale = 0", "servfail");
+  expect_warning(
+      change("\n[[rules]]", "on_all_down = <!>\"stale\"\n\n[[rules]]", above("[dataplane]\ncache = \"0\"\n")),
+      "the cache is off", "servfail");
+}
+
+TEST(AllDown, DefaultNeedsAnotherUpstream) {
+  load_right(change("\n[[upstream]]\nname = \"internet\"",
+                    "on_all_down = \"default\"\n\n[[upstream]]\nname = \"internet\""));
+  expect_warning(change("\n[[rules]]", "on_all_down = <!>\"default\"\n\n[[rules]]"),
+                 "no network has another upstream as its default", "give a network a default");
+}
+
 }  // namespace
 }  // namespace shunt::conf

@@ -43,6 +43,7 @@ TEST(Load, Defaults) {
   EXPECT_EQ(c.upstreams.at(1).policy, Policy::kRandom);
   EXPECT_EQ(c.upstreams.at(1).timeout_ms, 800u);
   EXPECT_EQ(c.upstreams.at(1).probe, ". NS");
+  EXPECT_EQ(c.upstreams.at(1).health, HealthCheck{});
   EXPECT_EQ(c.upstreams.at(1).ttl, TtlBounds{});
   EXPECT_TRUE(c.networks.at(0).autodefined);
 }
@@ -64,6 +65,7 @@ namespace = ""
 [limits]
 queries_per_client         = 1
 queries_per_upstream       = 2
+queries_per_target         = 7
 tcp_connections            = 3
 tcp_connections_per_client = 4
 tcp_queries_per_connection = 5
@@ -99,11 +101,12 @@ name        = "up"
 outbound    = "out"
 targets     = ["192.168.1.53", "[2001:db8::53]:5353"]
 protocol    = "udp"
-policy      = "ordered"
-on_all_down = "servfail"
+policy      = "fastest"
+on_all_down = "stale"
 timeout_ms  = 300
 probe       = "health.onprem.corp TYPE65"
-ttl         = { min = 1, max = 60, failure = 2 }
+health      = { fall = 4, rise = 5, interval_ms = 250 }
+ttl         = { min = 1, max = 60, stale = 3, failure = 2 }
 [[rules]]
 name = "set"
 list = [
@@ -132,6 +135,7 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(c.mirror_namespace, "");
   EXPECT_EQ(c.limits.queries_per_client, 1u);
   EXPECT_EQ(c.limits.queries_per_upstream, 2u);
+  EXPECT_EQ(c.limits.queries_per_target, 7u);
   EXPECT_EQ(c.limits.tcp_connections, 3u);
   EXPECT_EQ(c.limits.tcp_connections_per_client, 4u);
   EXPECT_EQ(c.limits.tcp_queries_per_connection, 5u);
@@ -163,10 +167,12 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(up.outbound, "out");
   EXPECT_EQ(up.targets,
             (std::vector{SocketAddress{ip("192.168.1.53"), 53}, SocketAddress{ip("2001:db8::53"), 5353}}));
-  EXPECT_EQ(up.policy, Policy::kOrdered);
+  EXPECT_EQ(up.policy, Policy::kFastest);
+  EXPECT_EQ(up.on_all_down, OnAllDown::kStale);
   EXPECT_EQ(up.timeout_ms, 300u);
   EXPECT_EQ(up.probe, "health.onprem.corp TYPE65");
-  EXPECT_EQ(up.ttl, (TtlBounds{1, 60, 2}));
+  EXPECT_EQ(up.health, (HealthCheck{4, 5, 250}));
+  EXPECT_EQ(up.ttl, (TtlBounds{1, 60, 3, 2}));
 
   const RuleSet& set = c.rule_sets.at(0);
   EXPECT_EQ(set.list, (std::vector<std::string>{"onprem.corp forward up", "ads.example block nxdomain"}));
@@ -205,7 +211,7 @@ source_ports = [9, 10]
 name = "up"
 outbound = "uot"
 targets = ["nowhere"]
-policy = "fastest"
+policy = "fast"
 [[upstream]]
 name = "up"
 targets = ["192.0.2.1", "192.0.2.1"]

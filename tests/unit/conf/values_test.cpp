@@ -265,7 +265,13 @@ TEST(Sizes, EveryUnit) {
 
 TEST(Words, Misspelt) {
   expect_mistake(change("\n[[rules]]", "policy = <!>\"odrered\"\n\n[[rules]]"),
-                 "policy is \"odrered\", it must be \"random\" or \"ordered\"", "did you mean \"ordered\"?");
+                 "policy is \"odrered\", it must be \"random\", \"ordered\" or \"fastest\"",
+                 "did you mean \"ordered\"?");
+}
+
+TEST(Words, OnAllDown) {
+  expect_mistake(change("\n[[rules]]", "on_all_down = <!>\"stail\"\n\n[[rules]]"),
+                 "it must be \"servfail\", \"stale\" or \"default\"", "did you mean \"stale\"?");
 }
 
 TEST(Words, LogLevel) {
@@ -412,29 +418,13 @@ TEST(Addresses, NeighbourIsNoAddress) {
 
 // What the format has and this version doesn't.
 
-TEST(Unavailable, UpstreamProtocol) {
-  for (const std::string protocol : {"tcp", "tls"})
-    expect_mistake(change("\n[[rules]]", "protocol = <!>\"" + protocol + "\"\n\n[[rules]]"),
-                   "\"" + protocol + "\" is not available in this version; use \"udp\"",
-                   "protocol = \"udp\"");
-}
-
-TEST(Unavailable, TlsName) {
-  expect_mistake(change("\n[[rules]]", "<!>tls_name = \"dns.corp.example\"\n\n[[rules]]"),
-                 "\"tls_name\" is not available in this version", "leave it out");
-}
-
-TEST(Unavailable, FastestPolicy) {
-  expect_mistake(change("\n[[rules]]", "policy = <!>\"fastest\"\n\n[[rules]]"),
-                 "\"fastest\" is not available in this version; use \"random\" or \"ordered\"",
-                 "policy = \"random\"");
-}
-
-TEST(Unavailable, OnAllDown) {
-  for (const std::string way : {"stale", "default"})
-    expect_mistake(change("\n[[rules]]", "on_all_down = <!>\"" + way + "\"\n\n[[rules]]"),
-                   "\"" + way + "\" is not available in this version; use \"servfail\"",
-                   "on_all_down = \"servfail\"");
+TEST(Health, WrongValues) {
+  expect_mistake(change("\n[[rules]]", "health = { fall = <!>0 }\n\n[[rules]]"), "health: fall", "fall = 3");
+  expect_mistake(change("\n[[rules]]", "health = { rise = <!>101 }\n\n[[rules]]"), "health: rise",
+                 "rise = 2");
+  expect_mistake(change("\n[[rules]]", "health = { interval_ms = <!>99 }\n\n[[rules]]"),
+                 "health: interval_ms", "interval_ms = 1000");
+  expect_mistake(change("\n[[rules]]", "health = { <!>raise = 1 }\n\n[[rules]]"), "raise", "rise");
 }
 
 TEST(Unavailable, QueryLog) {
@@ -447,11 +437,6 @@ TEST(Unavailable, QueryLog) {
 TEST(Unavailable, RepliesByRoute) {
   expect_mistake(change("[[inbound]]", "replies = <!>\"route\"\n[[inbound]]"),
                  "\"route\" is not available in this version; use \"reflect\"", "replies = \"reflect\"");
-}
-
-TEST(Unavailable, StaleTtlIsWarnedAbout) {
-  expect_warning(change("\n[[rules]]", "ttl = { stale = <!>86400 }\n\n[[rules]]"),
-                 "stale has no effect in this version", "leave it out");
 }
 
 }  // namespace

@@ -236,8 +236,10 @@ TEST_F(CtlTest, CacheAndUpstreamsAreTables) {
             "misses": 25, "insertions": 20, "evictions": 0}], "hit_ratio": 0.75})"))},
          {"cache flush", ok_reply({{"flushed", true}})},
          {"upstreams", ok_reply(json::parse(R"({"upstreams": [{"name": "corp-dns", "targets": [
-            {"address": "192.168.1.53:53", "state": "down", "since_seconds": 65, "latency_ms": 1.25, "in_flight": 2,
-             "sent": 100, "answered": 90, "timeouts": 10}]}]})"))}});
+            {"address": "192.168.1.53:53", "state": "down", "since_seconds": 65, "latency_ms": 1.25, "p50_ms": 1,
+             "p99_ms": 20.5, "in_flight": 2, "sent": 100, "answered": 90, "timeouts": 10, "servfails": 3, "refused": 4,
+             "why": "3 tries in a row unanswered", "last_failure": "TLS: broken off"}, {"address": "192.168.1.54:53", "state": "up", "since_seconds": 5,
+             "p50_ms": 0, "p99_ms": 0, "why": ""}]}]})"))}});
   EXPECT_EQ(ask({"cache", "stats"}).out,
             "WORKER  ENTRIES  OCTETS  HITS  MISSES  INSERTIONS  EVICTIONS\n"
             "     0       10    2048    75      25          20          0\n"
@@ -246,9 +248,14 @@ TEST_F(CtlTest, CacheAndUpstreamsAreTables) {
   EXPECT_EQ(request_, json({{"command", "cache flush"}}));
   EXPECT_EQ(ask({"cache", "flush", "onprem.corp"}).out, "flushed onprem.corp and below\n");
   EXPECT_EQ(request_, json({{"command", "cache flush"}, {"name", "onprem.corp"}}));
-  EXPECT_EQ(ask({"upstreams"}).out,
-            "UPSTREAM  TARGET           STATE      SINCE  LATENCY  IN FLIGHT  SENT  ANSWERED  TIMEOUTS\n"
-            "corp-dns  192.168.1.53:53  down   1 min 5 s   1.2 ms          2   100        90        10\n");
+  EXPECT_EQ(
+      ask({"upstreams"}).out,
+      "UPSTREAM  TARGET           STATE      SINCE     P50      P99  IN FLIGHT  SENT  ANSWERED  TIMEOUTS  "
+      "SERVFAIL  REFUSED  WHY                          LAST FAILURE\n"
+      "corp-dns  192.168.1.53:53  down   1 min 5 s  1.0 ms  20.5 ms          2   100        90        10  "
+      "       3        4  3 tries in a row unanswered  TLS: broken off\n"
+      "corp-dns  192.168.1.54:53  up           5 s       -        -          -     -         -         -  "
+      "       -        -  -                            -\n");
 }
 
 TEST_F(CtlTest, RulesAreSortedAndCutOff) {

@@ -246,8 +246,14 @@ TEST_F(HostResolverTest, EachTryHasAPortAndAnIdOfItsOwn) {
 }
 
 TEST_F(HostResolverTest, TriesTheNextTargetAndFailsAfterThat) {
-  std::vector<SocketAddress> failed;
-  resolver_->on_failure([&](const SocketAddress& target) { failed.push_back(target); });
+  std::vector<SocketAddress> sent, failed;
+  resolver_->observe({[&](const SocketAddress& target) { sent.push_back(target); },
+                      [&](const SocketAddress& target, HostResolver::Observer::End end, std::uint8_t,
+                          std::chrono::nanoseconds, bool first) {
+                        EXPECT_TRUE(first);
+                        EXPECT_EQ(end, HostResolver::Observer::End::kTimedOut);
+                        failed.push_back(target);
+                      }});
   ask(question({a_.address(), b_.address()}, 30));
   ASSERT_TRUE(run([&] { return b_.asked.size() == 1; }));
   EXPECT_EQ(a_.asked.size(), 1u);
@@ -256,7 +262,8 @@ TEST_F(HostResolverTest, TriesTheNextTargetAndFailsAfterThat) {
   EXPECT_FALSE(answer_);
   EXPECT_NE(answer_.error().find(a_.address().to_string() + ": no answer in time"), std::string::npos);
   EXPECT_NE(answer_.error().find(b_.address().to_string() + ": no answer in time"), std::string::npos);
-  EXPECT_EQ(failed, (std::vector{a_.address(), b_.address()}));
+  EXPECT_EQ(sent, (std::vector{a_.address(), b_.address()}));
+  EXPECT_EQ(failed, sent);
   EXPECT_EQ(counter(HostCounter::timeouts), 2u);
   EXPECT_EQ(counter(HostCounter::failed), 1u);
 }

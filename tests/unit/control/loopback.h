@@ -125,6 +125,20 @@ class Peer {
   std::size_t send(std::span<const std::uint8_t> octets) {
     return send(std::string_view(reinterpret_cast<const char*>(octets.data()), octets.size()));
   }
+  /// close() resets the connection.
+  void linger_none() {
+    const linger none{1, 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  }
+  /// The address at the other end.
+  std::string from() const {
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length);
+    char text[INET_ADDRSTRLEN] = {};
+    inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+    return text;
+  }
   void shut() { ::shutdown(fd_, SHUT_WR); }
   void close() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));

@@ -108,16 +108,37 @@ MetricsSnapshot example() {
     worker.stats.burst_queries.add(32 - id);
     snapshot.workers.push_back(worker);
   }
-  snapshot.targets.push_back(
-      {"corp \"dns\"\\x\ny", {*IpAddress::parse("192.168.1.53"), 53}, false, 3, 1000, 990, 10, 0.0125});
-  snapshot.targets.push_back({"v6", {*IpAddress::parse("fd00::1"), 5353}, true, 0, 1, 1, 0, 0});
-  snapshot.streams[0].counters[TcpCounter::queries] = 55;
-  snapshot.streams[0].connections = 4;
-  snapshot.streams[1].counters[TcpCounter::handshakes_failed] = 6;
-  snapshot.streams[2].counters[TcpCounter::requests] = 8;
-  snapshot.streams[2].in_flight = 9;
+  TargetMetrics corp;
+  corp.upstream = "corp \"dns\"\\x\ny";
+  corp.target = {*IpAddress::parse("192.168.1.53"), 53};
+  corp.up = false;
+  corp.figures.sent = 1000;
+  corp.figures.answered = 990;
+  corp.figures.timeouts = 10;
+  corp.figures.unreachable = 2;
+  corp.figures.servfails = 8;
+  corp.figures.refused = 6;
+  corp.figures.malformed = 4;
+  corp.figures.in_flight = 3;
+  corp.figures.latency.add(250);
+  corp.figures.latency.add(4'000);
+  corp.latency_seconds = 0.0125;
+  snapshot.targets.push_back(corp);
+  TargetMetrics v6;
+  v6.upstream = "v6";
+  v6.target = {*IpAddress::parse("fd00::1"), 5353};
+  snapshot.targets.push_back(v6);
+  snapshot.client_streams[0].counters[TcpCounter::queries] = 55;
+  snapshot.client_streams[0].connections = 4;
+  snapshot.client_streams[1].counters[TcpCounter::handshakes_failed] = 6;
+  snapshot.client_streams[2].counters[TcpCounter::requests] = 8;
+  snapshot.client_streams[2].in_flight = 9;
   snapshot.certificates = {{"from-onprem", 1800000000}};
   snapshot.host[HostCounter::asked] = 66;
+  snapshot.streams[StreamCounter::handshakes_resumed] = 88;
+  snapshot.stream_connections = 5;
+  snapshot.streams_in_flight = 6;
+  snapshot.stream_latency.add(900);
   snapshot.control[ControlCounter::requests] = 77;
   snapshot.host_latency.add(200);
   snapshot.host_latency.add(3'000);
@@ -170,6 +191,10 @@ TEST(Metrics, ValuesStandUnderTheirLabels) {
   EXPECT_EQ(text.value("shunt_certificate_expiry_timestamp_seconds", {{"endpoint", "from-onprem"}}),
             1800000000);
   EXPECT_EQ(text.value("shunt_host_asked_total"), 66);
+  EXPECT_EQ(text.value("shunt_stream_handshakes_resumed_total"), 88);
+  EXPECT_EQ(text.value("shunt_stream_connections"), 5);
+  EXPECT_EQ(text.value("shunt_stream_in_flight"), 6);
+  EXPECT_EQ(text.value("shunt_stream_latency_seconds_count"), 1);
   EXPECT_EQ(text.value("shunt_control_requests_total"), 77);
 }
 
@@ -184,7 +209,11 @@ TEST(Metrics, NamesOfTheConfigurationAreEscaped) {
   EXPECT_EQ(text.value("shunt_upstream_sent_total", found), 1000);
   EXPECT_EQ(text.value("shunt_upstream_timeouts_total", found), 10);
   EXPECT_EQ(text.value("shunt_upstream_in_flight", found), 3);
-  EXPECT_EQ(text.value("shunt_upstream_latency_seconds", found), 0.0125);
+  EXPECT_EQ(text.value("shunt_upstream_unreachable_total", found), 2);
+  EXPECT_EQ(text.value("shunt_upstream_servfails_total", found), 8);
+  EXPECT_EQ(text.value("shunt_upstream_refused_total", found), 6);
+  EXPECT_EQ(text.value("shunt_upstream_malformed_total", found), 4);
+  EXPECT_EQ(text.value("shunt_upstream_smoothed_latency_seconds", found), 0.0125);
   EXPECT_EQ(escape_label("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
 }
 
@@ -214,6 +243,17 @@ TEST(Metrics, HistogramsAddUp) {
   EXPECT_EQ(buckets.at(5), 2);
   EXPECT_EQ(buckets.rbegin()->second, 3);
   EXPECT_NEAR(text.value("shunt_host_latency_seconds_sum"), 10.0032, 1e-9);
+}
+
+TEST(Metrics, EachTargetHasAHistogramOfItsOwn) {
+  const Exposition text(prometheus_text(example()));
+  const std::string name = "shunt_upstream_latency_seconds";
+  const auto corp =
+      buckets_of(text, name, {{"upstream", "corp \"dns\"\\x\ny"}, {"target", "192.168.1.53:53"}});
+  EXPECT_EQ(corp.at(0.0002), 0);
+  EXPECT_EQ(corp.at(0.0003), 1);
+  EXPECT_EQ(corp.at(0.005), 2);
+  EXPECT_EQ(buckets_of(text, name, {{"upstream", "v6"}, {"target", "[fd00::1]:5353"}}).rbegin()->second, 0);
 }
 
 TEST(Metrics, WaitsOfAllWorkersAreOneHistogramForEachEnd) {
@@ -298,7 +338,8 @@ TEST(Metrics, StatsHaveAllCountersWithTheirSums) {
   EXPECT_EQ(rows, std::size(kCounterText) + std::size(kFrameDropText) + std::size(kQueryDropText) +
                       std::size(kAnswerDropText) + text_of(StreamKind::kTcp).size() +
                       text_of(StreamKind::kTls).size() + std::size(kTcpCounterText) +
-                      std::size(kHostCounterText) + std::size(kControlCounterText));
+                      std::size(kHostCounterText) + std::size(kStreamCounterText) +
+                      std::size(kControlCounterText));
 }
 
 TEST(MetricsRequest, EarnsItsStatus) {

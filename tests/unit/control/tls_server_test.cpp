@@ -192,6 +192,25 @@ TEST_F(TlsServerTest, ASessionIsResumedByItsTicketAndAcrossAReload) {
   SSL_SESSION_free(session);
 }
 
+TEST_F(TlsServerTest, TicketsEndWithTheirKey) {
+  start_tls();
+  SSL_SESSION* session = nullptr;
+  {
+    TlsPeer first(tls_port_, {.most_version = TLS1_2_VERSION});
+    ASSERT_TRUE(run([&] { return first.ready(); }));
+    session = SSL_get1_session(first.ssl());
+  }
+  const auto resumed = [&](TlsContext::Clock::duration later) {
+    SSL_free(context_->new_session(kTls, TlsContext::Clock::now() + later));
+    TlsPeer again(tls_port_, {.most_version = TLS1_2_VERSION, .session = session});
+    EXPECT_TRUE(run([&] { return again.ready(); }));
+    return SSL_session_reused(again.ssl()) == 1;
+  };
+  EXPECT_TRUE(resumed(TlsContext::kTicketKeyAge - std::chrono::hours(1)));
+  EXPECT_FALSE(resumed(TlsContext::kTicketKeyAge));
+  SSL_SESSION_free(session);
+}
+
 TEST_F(TlsServerTest, TheClientIsToldOfTheEnd) {
   TcpLimits limits = quick();
   start_tls(limits);

@@ -89,6 +89,7 @@ TEST_F(Figures, hits_after_a_match_count_as_well) {
 
 TEST_F(Figures, everyone_who_waits_counts_for_their_own_rule) {
   number({{"corp", kCorp}});
+  rig.health(1).up = state::TargetHealth::kDown;  // or it would be asked after the other's SERVFAIL
   const Sent question = ask_upstream(query("a.corp", 1));
   rig.ask(query("a.corp", 2), "10.0.0.7");
   rig.turn();

@@ -25,6 +25,7 @@ TEST_F(Waits, rules_upstream_from_arrival_to_answer) {
 }
 
 TEST_F(Waits, upstreams_servfail_is_an_answer_of_the_upstream) {
+  rig.health(1).up = state::TargetHealth::kDown;  // else that one would be asked now
   const Sent question = ask_upstream(query("a.corp"));
   Bytes answer = answer_to(question.dns, 0);
   answer[3] = static_cast<std::uint8_t>(answer[3] | static_cast<unsigned>(dns::Rcode::kServFail));

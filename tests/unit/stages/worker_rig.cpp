@@ -186,6 +186,7 @@ void Rig::make_snapshot(const RigOptions& options) {
   s.generation = 1;
   s.queries_per_client = options.per_client;
   s.queries_per_upstream = options.per_upstream;
+  s.queries_per_target = options.per_target;
   const std::pair<Prefix, std::uint32_t> clients[] = {{*Prefix::parse("10.0.0.0/24"), 0},
                                                       {*Prefix::parse("fd00::/64"), 0}};
   s.clients = net::PrefixTable(clients);

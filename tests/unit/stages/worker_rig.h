@@ -45,7 +45,7 @@ Bytes truncated_answer_to(const Bytes& question);
 struct RigOptions {
   unsigned workers = 1;
   std::uint32_t pending = 256;
-  std::uint32_t per_client = 10000, per_upstream = 10000;
+  std::uint32_t per_client = 10000, per_upstream = 10000, per_target = 10000;
   std::size_t cache = 1 << 20;
 };
 

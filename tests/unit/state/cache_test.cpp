@@ -347,5 +347,45 @@ TEST(Cache, FlushOfASuffixKeepsToLabels) {
   EXPECT_EQ(cache->entries(), 0u);
 }
 
+TEST(CacheStale, AnExpiredAnswerIsFoundForAWhile) {
+  TestCache cache(1 << 16);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {}, 100, 300));
+  CacheHit hit;
+  EXPECT_FALSE(cache->find_stale(*key, 399, 1000, hit)) << "it is fresh still";
+  EXPECT_FALSE(cache.find(key, 400));
+  ASSERT_TRUE(cache->find_stale(*key, 400, 1000, hit));
+  EXPECT_TRUE(cache->find_stale(*key, 1399, 1000, hit));
+  EXPECT_FALSE(cache->find_stale(*key, 1400, 1000, hit));
+  EXPECT_FALSE(cache->find_stale(*key, 400, 0, hit));
+  EXPECT_FALSE(cache->find_stale(*Key("www.onprem.corp", 1, 2), 400, 1000, hit)) << "another origin's";
+  Octets body(hit.body_length);
+  copy_stale(hit, body.data(), 30);
+  EXPECT_EQ(body, body_of({.answer = {Record{.ttl = 30}}}));
+}
+
+TEST(CacheStale, FailuresAreNotedBesideTheAnswer) {
+  TestCache cache(1 << 16);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {}, 100, 300));
+  EXPECT_FALSE(cache->has_failed(*key, 500));
+  cache->note_failure(*key, 500, 5);
+  EXPECT_TRUE(cache->has_failed(*key, 504));
+  EXPECT_FALSE(cache->has_failed(*key, 505));
+  EXPECT_FALSE(cache->has_failed(*Key("www.onprem.corp", 28), 500));
+  CacheHit hit;
+  EXPECT_TRUE(cache->find_stale(*key, 504, 1000, hit));
+  EXPECT_FALSE(cache.find(key, 504)) << "the note is no answer";
+  EXPECT_TRUE(cache->consistent());
+}
+
+TEST(CacheStale, AServfailIsNoStaleAnswer) {
+  TestCache cache(1 << 16);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, {.flags = 0x8182, .answer = {}}, 100, 5));
+  CacheHit hit;
+  EXPECT_FALSE(cache->find_stale(*key, 110, 1000, hit));
+}
+
 }  // namespace
 }  // namespace shunt::state
