@@ -211,7 +211,7 @@ void TcpServer::make_room_for_handshake() {
     const auto victim = std::find_if(handshaking_.begin(), handshaking_.end(), [&](const auto* connection) {
       return counts[connection->client().address] == highest;
     });
-    (*victim)->close(TcpCounter::handshakes_full);
+    (*victim)->close(TcpCounter::closed_handshake_full);
   }
 }
 

@@ -162,7 +162,7 @@ mount --make-rprivate /
 mount --bind {self.folder}/passwd /etc/passwd
 mount --bind {self.folder}/group /etc/group
 mount -t tmpfs none /run/systemd
-install -d -o systemd-resolve /run/systemd/resolve
+install -d -o systemd-resolve -g systemd-resolve /run/systemd/resolve
 mount -t tmpfs none /etc/systemd
 cp {self.folder}/resolved.conf /etc/systemd
 export SSL_CERT_FILE={self.folder}/ca.pem

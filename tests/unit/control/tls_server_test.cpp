@@ -277,7 +277,7 @@ TEST_F(TlsServerTest, OfTooManyHandshakesTheOneGivesWayWhoseClientHasMost) {
   Peer c = Peer::tcp(https_port_), d = Peer::tcp(tls_port_);
   EXPECT_TRUE(ended(a));
   EXPECT_TRUE(ended(b));
-  EXPECT_EQ(counter_of(kTls, TcpCounter::handshakes_full), 2u);
+  EXPECT_EQ(counter_of(kTls, TcpCounter::closed_handshake_full), 2u);
   EXPECT_EQ(server_->handshakes(), 3u);
   EXPECT_TRUE(run([&] { return good.ready() && counter_of(kTls, TcpCounter::handshakes) == 1; }));
   EXPECT_EQ(server_->handshakes(), 2u);
