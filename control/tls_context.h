@@ -21,8 +21,7 @@ class TlsContext {
   static constexpr std::chrono::hours kTicketKeyAge{12};
 
   /// For an endpoint whose certificate is loaded. TLS 1.2 with forward secrecy and authenticated encryption,
-  /// and TLS 1.3 (RFC 8310, RFC 9325); session tickets; no
-  /// renegotiation, no early data.
+  /// and TLS 1.3 (RFC 8310, RFC 9325); session tickets; no renegotiation, no early data.
   static Result<std::shared_ptr<const TlsContext>> make(const conf::Tls& tls);
 
   /// The server's end of a new connection, the caller's to free; null without memory. A client that offers

@@ -409,7 +409,8 @@ TEST_F(TlsServerTest, AClientThatPartsIsNoErrorAndKeepsNothingOpen) {
   EXPECT_EQ(server_->connections(), 1u) << "it waits for an answer";
   answer(taken_[0]);
   // Without another word of the client's.
-  EXPECT_TRUE(run_until(io_, [&] { return server_->connections() == 0; }, milliseconds(1000)))
+  EXPECT_TRUE(run_until(
+      io_, [&] { return server_->connections() == 0; }, milliseconds(1000)))
       << "the end that writing found was acted on late";
   EXPECT_TRUE(peer.ended(id));
   EXPECT_EQ(counter_of(kHttps, TcpCounter::closed_error), 0u);
