@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "conf/certificate.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
 
@@ -59,11 +60,24 @@ struct Port {  // [[port]]
   Position position;
 };
 
+struct Tls {                              // tls = {…}
+  std::string certificate;                // certificate, resolved against the configuration's folder
+  std::string key;                        // key, likewise
+  std::string https_path = "/dns-query";  // https_path
+  /// What the files held when the configuration was read; null where they were not to be read.
+  std::shared_ptr<const Certificate> loaded;
+  friend bool operator==(const Tls& a, const Tls& b) {
+    const bool same_files = a.loaded == b.loaded || (a.loaded && b.loaded && *a.loaded == *b.loaded);
+    return same_files && a.certificate == b.certificate && a.key == b.key && a.https_path == b.https_path;
+  }
+};
+
 struct Inbound {  // [[inbound]]
   std::string name;
   std::vector<IpAddress> addresses;
   std::vector<Prefix> allow;
-  std::string network;  // "": the client's own
+  std::string network;     // "": the client's own
+  std::optional<Tls> tls;  // tls; absent: UDP and TCP port 53 alone
   Position position;
 };
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "conf/certificates.h"
 #include "conf/check.h"
 #include "conf/reader.h"
 #include "conf/report.h"
@@ -119,6 +120,7 @@ Loaded load_text(std::string_view text, const std::string& path, const LoadOptio
   } else if (const std::optional<toml::table> root = parse(text, report)) {
     Places places;
     read_tables(*root, report, places, config);
+    if (options.rule_files) load_certificates(config, places, report);
     check({config, places, report}, options, loaded);
     if (options.rule_files) load_zones(config, places, report);
     if (options.dead_rules && !report.has_errors()) check_meaning({config, places, report}, loaded.rule_sets);

@@ -50,8 +50,8 @@ struct KnownRuleSet {
 };
 
 struct LoadOptions {
-  /// Whether the rule and zone files that a configuration names are read and checked too. A configuration
-  /// from a source that is not trusted with the file system (a fuzzer) leaves them alone.
+  /// Whether the rule files, zone files and certificates that a configuration names are read and checked too.
+  /// A configuration from a source that is not trusted with the file system (a fuzzer) leaves them alone.
   bool rule_files = true;
   /// Warn of rules that can never match, that change nothing, or that take all names. Takes longer than all
   /// the rest: for a person who checks, not for a reload.

@@ -87,7 +87,19 @@ void read_inbound(Reader& t, Inbound& inbound) {
   t.list<IpAddress>({"addresses", R"(["10.53.0.53"])", Need::kRequired}, inbound.addresses, parse_host);
   t.list<Prefix>({"allow", R"(["10.0.0.0/8"])", Need::kRequired}, inbound.allow, Prefix::parse);
   t.name({"network", "\"prod\""}, inbound.network);
-  t.unavailable("tls", "leave it out: endpoints listen on UDP and TCP port 53");
+}
+
+void read_tls(Report& report, Places& places, const toml::table& table, std::size_t index,
+              const std::string& title, const std::string& config_path, Tls& tls) {
+  Reader t(report, places, table, "tls", index, title + ": tls");
+  const auto file = [&](const Key& key, std::string& into) {
+    t.text(key, into, check_not_empty);
+    if (!into.empty()) into = (std::filesystem::path(config_path).parent_path() / into).string();
+  };
+  file({"certificate", "\"gw.pem\"", Need::kRequired}, tls.certificate);
+  file({"key", "\"gw.key\"", Need::kRequired}, tls.key);
+  t.text({"https_path", "\"/dns-query\""}, tls.https_path, check_url_path);
+  t.finish();
 }
 
 void read_outbound(Reader& t, Outbound& outbound) {
@@ -260,7 +272,13 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
   root.single("log", [&](Reader& t) { read_log(t, config.log_level); });
 
   root.each("port", config.ports, read_port);
-  root.each("inbound", config.inbounds, read_inbound);
+  root.each("inbound", config.inbounds, [&](Reader& t, Inbound& inbound) {
+    read_inbound(t, inbound);
+    const std::size_t index = config.inbounds.size() - 1;
+    if (const toml::table* tls = t.table({"tls", R"({ certificate = "gw.pem", key = "gw.key" })"}))
+      read_tls(report, places, *tls, index, fmt::format("[[inbound]] {}", in_quotes(inbound.name)),
+               config.path, inbound.tls.emplace());
+  });
   root.each("outbound", config.outbounds, read_outbound);
   root.each("upstream", config.upstreams, [&](Reader& t, Upstream& u) {
     read_upstream(t, u, config.path);

@@ -70,6 +70,19 @@ IpAddress with_host_bits(const Prefix& p, bool ones) {
 
 }  // namespace
 
+std::string check_url_path(std::string_view text) {
+  if (!text.starts_with('/')) return "it must begin with a slash";
+  if (text.size() > 255) return "it is longer than 255 characters";
+  // RFC 3986 section 3.3; what would need an escape has none here.
+  constexpr std::string_view kMore = "/-._~!$&'()*+,;=:@";
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain && kMore.find(c) == std::string_view::npos)
+      return fmt::format("{} can't stand in it", in_quotes(std::string_view(&c, 1)));
+  }
+  return {};
+}
+
 std::string check_not_empty(std::string_view text) {
   return text.empty() ? "it is empty" : "";
 }

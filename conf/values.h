@@ -23,6 +23,8 @@ std::string check_namespace(std::string_view text);
 std::string check_socket(std::string_view text);
 /// "NAME TYPE", a question for a health check.
 std::string check_probe(std::string_view text);
+/// The path of a URL, without a query: "/dns-query".
+std::string check_url_path(std::string_view text);
 /// The name of a host as certificates have it, or an address.
 std::string check_tls_name(std::string_view text);
 std::string check_not_empty(std::string_view text);

@@ -142,7 +142,7 @@ std::vector<std::string> differences(const conf::Port& a, const conf::Port& b) {
 std::vector<std::string> differences(const conf::Inbound& a, const conf::Inbound& b) {
   using I = conf::Inbound;
   return differing(a, b, std::pair(&I::addresses, "addresses"), std::pair(&I::allow, "allow"),
-                   std::pair(&I::network, "network"));
+                   std::pair(&I::network, "network"), std::pair(&I::tls, "tls"));
 }
 std::vector<std::string> differences(const conf::Outbound& a, const conf::Outbound& b) {
   using O = conf::Outbound;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "conf/zone.h"
 #include "control/control.h"
@@ -29,6 +30,33 @@ std::string text_of(const json& request, const char* key, const std::string& oth
   if (found == request.end() || found->is_null()) return otherwise;
   if (!found->is_string()) throw std::runtime_error(std::string("\"") + key + "\" must be a string");
   return found->get<std::string>();
+}
+
+json streams_result(const TcpServer& server) {
+  json streams = json::array();
+  for (std::size_t i = 0; i < kStreamKinds; ++i) {
+    const auto kind = static_cast<StreamKind>(i);
+    streams.push_back({{"transport", kStreamTitle[i]},
+                       {"connections", server.connections(kind)},
+                       {"in_flight", server.queries_in_flight(kind)},
+                       {"queries", server.counters(kind)[TcpCounter::queries]}});
+  }
+  return streams;
+}
+
+json certificates_result(const conf::Config& config) {
+  using std::chrono::system_clock;
+  const double now = std::chrono::duration<double>(system_clock::now().time_since_epoch()).count();
+  json certificates = json::array();
+  for (const conf::Inbound& inbound : config.inbounds) {
+    if (!inbound.tls || inbound.tls->loaded == nullptr) continue;
+    const double left = static_cast<double>(inbound.tls->loaded->not_after) - now;
+    certificates.push_back({{"endpoint", inbound.name},
+                            {"file", inbound.tls->certificate},
+                            {"not_after", inbound.tls->loaded->not_after},
+                            {"days_left", static_cast<std::int64_t>(std::floor(left / 86400))}});
+  }
+  return certificates;
 }
 
 }  // namespace
@@ -115,6 +143,8 @@ json Control::status() const {
           {"workers", std::move(workers)},
           {"rules", generation_->rules},
           {"zones", zones_result()},
+          {"streams", streams_result(*tcp_)},
+          {"certificates", certificates_result(config)},
           {"packet_buffers",
            {{"size", workers_->pool()->size}, {"free", rte_mempool_avail_count(workers_->pool())}}},
           {"limiting_resource", limiting_resource()}};
@@ -225,9 +255,14 @@ MetricsSnapshot Control::metrics() const {
   for (unsigned i = 0; i < workers_->size(); ++i)
     m.workers.push_back({i, workers_->worker(i).stats()});
   m.targets = health_->metrics();
-  m.tcp = tcp_->counters();
-  m.tcp_connections = tcp_->connections();
-  m.tcp_in_flight = tcp_->queries_in_flight();
+  for (std::size_t i = 0; i < kStreamKinds; ++i) {
+    const auto kind = static_cast<StreamKind>(i);
+    m.client_streams[i] = {tcp_->counters(kind), tcp_->connections(kind), tcp_->queries_in_flight(kind)};
+  }
+  for (const conf::Inbound& inbound : generation_->config.inbounds) {
+    if (inbound.tls && inbound.tls->loaded != nullptr)
+      m.certificates.push_back({inbound.name, inbound.tls->loaded->not_after});
+  }
   m.host = resolver_->counters();
   m.host_in_flight = resolver_->in_flight();
   m.host_latency = resolver_->latency();

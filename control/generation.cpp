@@ -57,7 +57,7 @@ class SnapshotMaker {
   }
 
   Result<std::shared_ptr<const state::Snapshot>> make() {
-    add_endpoints();
+    if (auto added = add_endpoints(); !added) return Failure(added.error());
     add_local_addresses();
     if (auto added = add_upstreams(); !added) return Failure(added.error());
     add_networks();
@@ -65,7 +65,7 @@ class SnapshotMaker {
   }
 
  private:
-  void add_endpoints() {
+  Result<void> add_endpoints() {
     std::map<std::string, std::uint32_t> network_index;
     for (std::uint32_t i = 0; i < config_.networks.size(); ++i)
       network_index[config_.networks[i].name] = i;
@@ -78,11 +78,28 @@ class SnapshotMaker {
       if (!inbound.network.empty()) endpoint.network = network_index.at(inbound.network);
       endpoint.name = inbound.name;
       const auto index = static_cast<std::uint16_t>(snapshot_->endpoints.size());
-      for (const IpAddress& address : inbound.addresses) {
-        if (is_mirrored(address)) generation_.tcp_endpoints.push_back({{address, kDnsPort}, index});
-      }
       snapshot_->endpoints.push_back(std::move(endpoint));
+      if (auto added = add_listeners(inbound, index); !added) return added;
     }
+    return {};
+  }
+
+  Result<void> add_listeners(const conf::Inbound& inbound, std::uint16_t index) {
+    std::shared_ptr<const TlsContext> tls;
+    if (inbound.tls) {
+      auto context = registry_.tls(*inbound.tls);
+      if (!context) return Failure(context.error());
+      tls = std::move(*context);
+    }
+    for (const IpAddress& address : inbound.addresses) {
+      if (!is_mirrored(address)) continue;
+      auto& listeners = generation_.tcp_endpoints;
+      listeners.push_back({{address, kDnsPort}, index});
+      if (tls == nullptr) continue;
+      listeners.push_back({{address, kDnsOverTlsPort}, index, StreamKind::kTls, tls});
+      listeners.push_back({{address, kDnsOverHttpsPort}, index, StreamKind::kHttps, tls});
+    }
+    return {};
   }
 
   // TCP is the kernel's, and it has only what the mirrors have.
@@ -105,11 +122,12 @@ class SnapshotMaker {
   }
 
   net::LocalAddress describe(const IpAddress& address) const {
-    net::LocalAddress local{address, net::LocalAddress::kNoEndpoint, false};
+    net::LocalAddress local{.address = address};
     for (std::size_t i = 0; i < config_.inbounds.size(); ++i) {
       const auto& addresses = config_.inbounds[i].addresses;
       if (std::find(addresses.begin(), addresses.end(), address) != addresses.end()) {
         local.endpoint = static_cast<std::uint16_t>(i);
+        local.encrypted = config_.inbounds[i].tls.has_value();
       }
     }
     for (const conf::Outbound& outbound : config_.outbounds) {

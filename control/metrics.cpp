@@ -165,6 +165,28 @@ void target_text(Out out, const MetricsSnapshot& snapshot) {
   }
 }
 
+void client_stream_text(Out out, const MetricsSnapshot& snapshot) {
+  for (std::size_t i = 0; i < kStreamKinds; ++i) {
+    const ClientStreams& streams = snapshot.client_streams[i];
+    const std::string prefix = fmt::format("shunt_{}_", kStreamName[i]);
+    lone(out, prefix + "connections", "gauge", fmt::format("{} connections of clients", kStreamTitle[i]),
+         streams.connections);
+    lone(out, prefix + "in_flight", "gauge",
+         fmt::format("queries over {} that wait for an answer", kStreamTitle[i]), streams.in_flight);
+    for (std::size_t c = 0; const StatText& text : text_of(static_cast<StreamKind>(i))) {
+      lone(out, fmt::format("{}{}_total", prefix, text.name), "counter",
+           fmt::format("{}: {}", kStreamTitle[i], text.help), streams.counters.values[c++]);
+    }
+  }
+  if (snapshot.certificates.empty()) return;
+  constexpr std::string_view kExpiry = "shunt_certificate_expiry_timestamp_seconds";
+  head(out, kExpiry, "gauge", "when the certificate of the inbound endpoint ends, in seconds since 1970");
+  for (const CertificateMetrics& certificate : snapshot.certificates) {
+    fmt::format_to(out, "{}{{endpoint=\"{}\"}} {}\n", kExpiry, escape_label(certificate.endpoint),
+                   certificate.not_after);
+  }
+}
+
 /// Rows of one group of the workers' counters. `group` takes a worker's Stats.
 template <typename Group>
 json worker_rows(const MetricsSnapshot& snapshot, std::span<const StatText> texts, Group group) {
@@ -225,10 +247,7 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   worker_text(out, snapshot);
   worker_histograms(out, snapshot);
   target_text(out, snapshot);
-  lone(out, "shunt_tcp_connections", "gauge", "TCP connections of clients", snapshot.tcp_connections);
-  lone(out, "shunt_tcp_in_flight", "gauge", "queries over TCP that wait for an answer",
-       snapshot.tcp_in_flight);
-  counters(out, "shunt_tcp_", kTcpCounterText, snapshot.tcp.values);
+  client_stream_text(out, snapshot);
   lone(out, "shunt_host_in_flight", "gauge", "questions of the control plane that wait for an answer",
        snapshot.host_in_flight);
   counters(out, "shunt_host_", kHostCounterText, snapshot.host.values);
@@ -259,7 +278,10 @@ json stats_result(const MetricsSnapshot& snapshot) {
       worker_rows(snapshot, kQueryDropText, [](const Stats& stats) { return stats.query_drops; }));
   add("dropped answers",
       worker_rows(snapshot, kAnswerDropText, [](const Stats& stats) { return stats.answer_drops; }));
-  add("TCP", control_rows(kTcpCounterText, snapshot.tcp.values));
+  for (std::size_t i = 0; i < kStreamKinds; ++i) {
+    add(kStreamTitle[i],
+        control_rows(text_of(static_cast<StreamKind>(i)), snapshot.client_streams[i].counters.values));
+  }
   add("host network", control_rows(kHostCounterText, snapshot.host.values));
   add("upstream streams", control_rows(kStreamCounterText, snapshot.streams.values));
   add("control socket", control_rows(kControlCounterText, snapshot.control.values));

@@ -3,6 +3,7 @@
 // names of the configuration), never from what a client sent.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -50,6 +51,18 @@ struct TargetMetrics {
   double p50_seconds = 0, p99_seconds = 0;  ///< of the last half to whole minute; 0: no answers
 };
 
+/// Clients' streams of one kind.
+struct ClientStreams {
+  TcpCounters counters;
+  std::uint64_t connections = 0;
+  std::uint64_t in_flight = 0;
+};
+
+struct CertificateMetrics {
+  std::string endpoint;
+  std::int64_t not_after = 0;  ///< seconds since 1970
+};
+
 /// Everything that is told at one moment.
 struct MetricsSnapshot {
   std::string version;
@@ -57,9 +70,8 @@ struct MetricsSnapshot {
   double uptime_seconds = 0;
   std::vector<WorkerMetrics> workers;
   std::vector<TargetMetrics> targets;
-  TcpCounters tcp;
-  std::uint64_t tcp_connections = 0;
-  std::uint64_t tcp_in_flight = 0;
+  std::array<ClientStreams, kStreamKinds> client_streams;  ///< by StreamKind
+  std::vector<CertificateMetrics> certificates;
   HostCounters host;
   std::uint64_t host_in_flight = 0;
   Durations host_latency;
@@ -74,8 +86,8 @@ struct MetricsSnapshot {
 /// Prometheus text format 0.0.4: shunt_NAME_total{worker="0"} for each counter of stats.def;
 /// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
-/// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_host_…, shunt_stream_…, shunt_control_…; shunt_upstream_…
-/// by upstream and target.
+/// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_stream_…,
+/// shunt_control_…; shunt_upstream_… by upstream and target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
 
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":

@@ -53,4 +53,14 @@ Result<std::uint32_t> Registry::target(std::uint64_t generation, const std::stri
   return id;
 }
 
+Result<std::shared_ptr<const TlsContext>> Registry::tls(const conf::Tls& tls) {
+  std::erase_if(contexts_, [](const auto& context) { return context.expired(); });
+  for (const auto& weak : contexts_) {
+    if (auto context = weak.lock(); context != nullptr && context->serves(tls)) return context;
+  }
+  auto made = TlsContext::make(tls);
+  if (made) contexts_.emplace_back(*made);
+  return made;
+}
+
 }  // namespace shunt::control

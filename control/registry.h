@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "conf/config.h"
+#include "control/tls_context.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/result.h"
 #include "dataplane/state/cache.h"
@@ -37,6 +39,10 @@ class Registry {
   Result<std::uint32_t> target(std::uint64_t generation, const std::string& upstream,
                                const SocketAddress& address);
 
+  /// What serves an endpoint's `tls`: that of an earlier generation while that is kept and the files say the
+  /// same, so that a reload ends no session.
+  Result<std::shared_ptr<const TlsContext>> tls(const conf::Tls& tls);
+
  private:
   using OriginKey = std::tuple<std::vector<IpAddress>, std::vector<SocketAddress>, std::uint32_t,
                                std::uint32_t, conf::Protocol, std::string>;
@@ -50,6 +56,7 @@ class Registry {
   state::Routing last_routing_ = state::kNoRouting;
   std::map<std::pair<std::string, SocketAddress>, TargetEntry> targets_;
   std::uint32_t next_target_ = 0;
+  std::vector<std::weak_ptr<const TlsContext>> contexts_;
 };
 
 }  // namespace shunt::control

@@ -1,13 +1,16 @@
-// Cuts a TCP stream into DNS messages (RFC 1035 section 4.2.2, RFC 7766 section 8): a two-octet length, then
-// that many octets. The length and the message may come in pieces of any size.
+// DNS over TCP and TLS: a stream of messages, each behind a two-octet length (RFC 1035 section 4.2.2, RFC
+// 7766 section 8, RFC 7858 section 3.3). Length and message may come in pieces of any size.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
+#include <vector>
 
+#include "control/tcp_protocol.h"
 #include "dataplane/base/bytes.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/dns/wire.h"
@@ -15,44 +18,68 @@
 namespace shunt::control {
 
 /// A bounded buffer between reads and messages: a stream whose length no query has is bad from there on.
-class TcpFraming {
+class TcpFraming final : public StreamProtocol {
  public:
-  enum class Next : std::uint8_t {
-    kMessage,  ///< one more
-    kMore,     ///< what is buffered is no whole message
-    kBad,      ///< a length below a DNS header's or above kMaxMessage
-  };
-
-  /// Where the next read goes; never empty while next() says kMore. Ends the life of messages handed out.
-  std::span<std::uint8_t> room() {
+  std::span<std::uint8_t> room() override {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
     return std::span(buffer_).subspan(end_);
   }
-  /// `octets` of room() were filled.
-  void added(std::size_t octets) { end_ += octets; }
-
-  /// Takes the next message; `message` is valid until room().
-  Next next(std::span<const std::uint8_t>& message) {
+  void added(std::size_t octets) override {
+    if (finished_) return;
+    if (begin_ == end_) began_ = Clock::now();
+    end_ += octets;
+  }
+  Next next(Query& query) override {
     const std::size_t have = end_ - begin_;
     if (have < 2) return Next::kMore;
     const std::size_t length = load_be16(&buffer_[begin_]);
-    if (length < dns::kHeaderSize || length > kMaxMessage) return Next::kBad;
+    if (length < dns::kHeaderSize || length > kMaxMessage) {
+      fault_ = Fault::kBadLength;
+      return Next::kMore;
+    }
     if (have < 2 + length) return Next::kMore;
-    message = std::span(buffer_).subspan(begin_ + 2, length);
+    query = {std::span(buffer_).subspan(begin_ + 2, length), 0};
     begin_ += 2 + length;
-    return Next::kMessage;
+    began_ = Clock::now();
+    return Next::kQuery;
   }
-  /// Forgets what is buffered; a message handed out stays readable until room().
-  void clear() { begin_ = end_ = 0; }
-  /// Something is buffered that next() has not handed out.
-  bool partial() const { return begin_ != end_; }
+  Fault fault() const override { return fault_; }
+  /// A message handed out stays readable until room().
+  void finish() override {
+    finished_ = true;
+    begin_ = end_ = 0;
+  }
+  bool reads_while_held() const override { return false; }
+
+  std::optional<Clock::time_point> incomplete_since() const override {
+    return begin_ != end_ ? std::optional(began_) : std::nullopt;
+  }
+  void excuse() override { began_ = Clock::now(); }
+
+  void answer(std::uint32_t, std::span<const std::uint8_t> message) override {
+    std::uint8_t length[2];
+    store_be16(length, static_cast<std::uint16_t>(message.size()));
+    answers_.insert(answers_.end(), length, length + 2);
+    answers_.insert(answers_.end(), message.begin(), message.end());
+  }
+  void drop(std::uint32_t) override {}
+  void output(std::vector<std::uint8_t>& to) override {
+    to.insert(to.end(), answers_.begin(), answers_.end());
+    answers_.clear();
+  }
+  std::size_t kept() const override { return 0; }
+  std::optional<Clock::time_point> kept_since() const override { return std::nullopt; }
 
  private:
   static constexpr std::size_t kRoom = 4096;
   static_assert(kRoom >= 2 + kMaxMessage);
   std::size_t begin_ = 0, end_ = 0;
+  Clock::time_point began_;  ///< of the incomplete message
+  Fault fault_ = Fault::kNone;
+  bool finished_ = false;
+  std::vector<std::uint8_t> answers_;
   std::array<std::uint8_t, kRoom> buffer_;
 };
 

@@ -7,7 +7,12 @@
 #include <cstring>
 
 #include "control/endpoint.h"
+#include "control/handshake_turns.h"
+#include "control/https_protocol.h"
 #include "control/tcp_connection.h"
+#include "control/tcp_framing.h"
+#include "control/tcp_stream.h"
+#include "control/tls_stream.h"
 #include "dataplane/dns/query.h"
 #include "dataplane/dns/reply.h"
 
@@ -17,6 +22,7 @@ namespace {
 
 using asio::ip::tcp;
 
+constexpr unsigned kTicketKindBit = 60;
 /// After an accept that failed for want of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
@@ -55,11 +61,17 @@ TcpLimits TcpLimits::from(const conf::Limits& limits) {
   out.queries_per_connection = limits.tcp_queries_per_connection;
   out.idle_ms = limits.tcp_idle_ms;
   out.pressed_idle_ms = std::max(1u, limits.tcp_idle_ms / 10);
+  out.handshakes = std::max(8u, limits.tcp_connections / 4);
   return out;
 }
 
 TcpServer::TcpServer(asio::io_context& io, const TcpLimits& limits, Owner owner)
-    : io_(io), limits_(limits), owner_(std::move(owner)), sweep_timer_(io), drain_timer_(io) {
+    : io_(io),
+      limits_(limits),
+      owner_(std::move(owner)),
+      turns_(std::make_shared<HandshakeTurns>(io, limits.handshake_share)),
+      sweep_timer_(io),
+      drain_timer_(io) {
   schedule_sweep();
 }
 
@@ -93,21 +105,23 @@ Result<TcpServer::Change> TcpServer::prepare(std::vector<TcpEndpoint> endpoints)
 
 void TcpServer::apply(Change change) {
   if (stopping_) return;
-  std::map<SocketAddress, std::uint16_t> wanted;
+  std::map<SocketAddress, const TcpEndpoint*> wanted;
   for (const TcpEndpoint& endpoint : change.endpoints_)
-    wanted[endpoint.address] = endpoint.endpoint;
+    wanted[endpoint.address] = &endpoint;
 
   std::erase_if(listeners_, [&](auto& entry) {
     if (wanted.contains(entry.first)) return false;
     close_listener(*entry.second);
     return true;
   });
-  for (const auto& [address, index] : wanted) {
+  for (const auto& [address, want] : wanted) {
     if (const auto listener = listeners_.find(address); listener != listeners_.end()) {
-      listener->second->endpoint->index = index;
+      listener->second->endpoint->index = want->endpoint;
+      listener->second->endpoint->tls = want->tls;
     } else if (const auto opened = change.opened_.find(address); opened != change.opened_.end()) {
-      auto made = std::make_shared<Listener>(Listener{std::move(opened->second), asio::steady_timer(io_),
-                                                      std::make_shared<Endpoint>(Endpoint{index, false})});
+      auto endpoint = std::make_shared<Endpoint>(Endpoint{want->endpoint, false, want->kind, want->tls});
+      auto made = std::make_shared<Listener>(
+          Listener{std::move(opened->second), asio::steady_timer(io_), std::move(endpoint)});
       listeners_.emplace(address, made);
       accept(made);
     }
@@ -137,7 +151,7 @@ void TcpServer::accept(const std::shared_ptr<Listener>& listener) {
     if (!error) {
       accepted(listener, std::move(socket));
     } else if (error != asio::error::connection_aborted) {
-      ++counters_[TcpCounter::accept_failed];
+      ++counters_of(listener->endpoint->kind)[TcpCounter::accept_failed];
       spdlog::warn("TCP connection not accepted: {}", error.message());
       listener->retry.expires_after(kAcceptRetry);
       listener->retry.async_wait([this, listener](std::error_code) {
@@ -154,8 +168,9 @@ void TcpServer::accepted(const std::shared_ptr<Listener>& listener, tcp::socket 
   const tcp::endpoint remote = socket.remote_endpoint(error);
   if (error) return;  // reset already
   const SocketAddress client = from_endpoint(remote);
+  Kind& kind = of(listener->endpoint->kind);
   const auto refuse = [&](TcpCounter why) {
-    ++counters_[why];
+    ++kind.counters[why];
     // A reset, so that a flood leaves no TIME_WAIT behind.
     socket.set_option(asio::socket_base::linger(true, 0), error);
   };
@@ -167,50 +182,110 @@ void TcpServer::accepted(const std::shared_ptr<Listener>& listener, tcp::socket 
     return refuse(TcpCounter::connections_client_limit);
   }
   socket.set_option(tcp::no_delay(true), error);
-  ++counters_[TcpCounter::connections_accepted];
+  std::unique_ptr<ByteStream> stream = make_stream(std::move(socket), *listener->endpoint, client.address);
+  if (stream == nullptr) {
+    ++kind.counters[TcpCounter::accept_failed];
+    return;
+  }
+  ++kind.counters[TcpCounter::connections_accepted];
+  ++kind.connections;
   ++per_client_[client.address];
-  const auto connection =
-      std::make_shared<TcpConnection>(*this, std::move(socket), client, listener->endpoint);
+  const auto connection = std::make_shared<TcpConnection>(
+      *this, std::move(stream), make_protocol(*listener->endpoint), client, listener->endpoint);
   connections_.insert(connection);
+  if (listener->endpoint->kind != StreamKind::kTcp) {
+    handshaking_.push_back(connection.get());
+    make_room_for_handshake();
+  }
   connection->start();
 }
 
-void TcpServer::take_query(TcpConnection& connection, std::span<const std::uint8_t> message) {
-  const TcpTicket ticket = next_ticket_++;
-  ++counters_[TcpCounter::queries];
+/// Who floods pays: the client that has most, and there the handshake that had most time.
+void TcpServer::make_room_for_handshake() {
+  const std::size_t most = pressed() ? std::max(1u, limits_.handshakes / 2) : limits_.handshakes;
+  while (handshaking_.size() > most) {
+    std::map<IpAddress, std::size_t> counts;
+    std::size_t highest = 0;
+    for (const TcpConnection* connection : handshaking_)
+      highest = std::max(highest, ++counts[connection->client().address]);
+    const auto victim = std::find_if(handshaking_.begin(), handshaking_.end(), [&](const auto* connection) {
+      return counts[connection->client().address] == highest;
+    });
+    (*victim)->close(TcpCounter::closed_handshake_full);
+  }
+}
+
+void TcpServer::handshake_over(const TcpConnection& connection) {
+  std::erase(handshaking_, &connection);
+}
+
+std::unique_ptr<ByteStream> TcpServer::make_stream(tcp::socket socket, const Endpoint& endpoint,
+                                                   const IpAddress& client) {
+  if (endpoint.kind == StreamKind::kTcp) return std::make_unique<PlainStream>(std::move(socket));
+  return TlsStream::make(std::move(socket), *endpoint.tls, endpoint.kind, client, turns_);
+}
+
+std::unique_ptr<StreamProtocol> TcpServer::make_protocol(const Endpoint& endpoint) {
+  if (endpoint.kind != StreamKind::kHttps) return std::make_unique<TcpFraming>();
+  return std::make_unique<HttpsProtocol>(endpoint.tls->https_path(), limits_.queries_per_connection,
+                                         counters_of(endpoint.kind));
+}
+
+void TcpServer::take_query(TcpConnection& connection, std::span<const std::uint8_t> message,
+                           std::uint32_t tag) {
+  const StreamKind kind_of = connection.endpoint().kind;
+  const TcpTicket ticket = next_ticket_++ | static_cast<TcpTicket>(kind_of) << kTicketKindBit;
+  Kind& kind = of(kind_of);
+  ++kind.counters[TcpCounter::queries];
   tickets_.emplace(ticket, &connection);
+  ++kind.in_flight;
   ages_.emplace_back(Clock::now(), ticket);
-  connection.add_ticket(ticket);
+  HopOptions options = asked_options(message);
+  options.padding &= kind_of != StreamKind::kTcp;      // RFC 7830 section 6: in clear it is waste
+  options.keepalive &= kind_of != StreamKind::kHttps;  // there HTTP keeps connections
+  connection.add({ticket, tag, options});
   if (owner_.on_query(ticket, connection.client(), connection.endpoint().index, message)) return;
-  ++counters_[TcpCounter::queries_overload];
-  if (tickets_.erase(ticket) != 0) connection.end_ticket(ticket, overload_answer(message));
+  ++kind.counters[TcpCounter::queries_overload];
+  if (take(ticket) != nullptr) connection.end_ticket(ticket, overload_answer(message));
+}
+
+TcpConnection* TcpServer::take(TcpTicket ticket) {
+  const auto found = tickets_.find(ticket);
+  if (found == tickets_.end()) return nullptr;
+  TcpConnection* const connection = found->second;
+  tickets_.erase(found);
+  --of(connection->endpoint().kind).in_flight;
+  return connection;
 }
 
 void TcpServer::answer(TcpTicket ticket, std::span<const std::uint8_t> message) {
   if (message.size() < dns::kHeaderSize || message.size() > 65535) return drop(ticket);
-  const auto found = tickets_.find(ticket);
-  if (found == tickets_.end()) {
-    ++counters_[TcpCounter::answers_without_connection];
-    return;
+  if (TcpConnection* const connection = take(ticket)) {
+    connection->end_ticket(ticket, message);
+  } else {
+    const auto kind = static_cast<std::size_t>(ticket >> kTicketKindBit & 3);
+    if (kind < kStreamKinds) ++kinds_[kind].counters[TcpCounter::answers_without_connection];
   }
-  TcpConnection& connection = *found->second;
-  tickets_.erase(found);
-  connection.end_ticket(ticket, message);
 }
 
 void TcpServer::drop(TcpTicket ticket) {
-  const auto found = tickets_.find(ticket);
-  if (found == tickets_.end()) return;
-  TcpConnection& connection = *found->second;
-  tickets_.erase(found);
-  ++counters_[TcpCounter::queries_dropped];
-  connection.end_ticket(ticket, {});
+  TcpConnection* const connection = take(ticket);
+  if (connection == nullptr) return;
+  ++counters_of(connection->endpoint().kind)[TcpCounter::queries_dropped];
+  connection->end_ticket(ticket, {});
+}
+
+/// Its answers are nobody's any more.
+void TcpServer::forget(const TcpConnection& connection) {
+  for (const TcpConnection::Asked& asked : connection.asked())
+    take(asked.ticket);
 }
 
 /// A connection has closed: it may be held by its pending handlers still, but is ours no longer.
 void TcpServer::gone(TcpConnection& connection) {
-  for (const TcpTicket ticket : connection.tickets())
-    tickets_.erase(ticket);
+  forget(connection);
+  handshake_over(connection);
+  --of(connection.endpoint().kind).connections;
   const auto client = per_client_.find(connection.client().address);
   if (client != per_client_.end() && --client->second == 0) per_client_.erase(client);
   connections_.erase(connection.shared_from_this());
@@ -219,8 +294,9 @@ void TcpServer::gone(TcpConnection& connection) {
 
 /// One timer for all waits of all connections: each is late by a quarter of the shortest limit at most.
 void TcpServer::schedule_sweep() {
-  const std::uint32_t shortest = std::min({limits_.idle_ms, limits_.pressed_idle_ms, limits_.message_ms,
-                                           limits_.write_ms, limits_.answer_ms, limits_.linger_ms});
+  const std::uint32_t shortest =
+      std::min({limits_.idle_ms, limits_.pressed_idle_ms, limits_.message_ms, limits_.write_ms,
+                limits_.answer_ms, limits_.linger_ms, limits_.handshake_ms});
   sweep_timer_.expires_after(std::chrono::milliseconds(std::clamp(shortest / 4, 5u, 250u)));
   sweep_timer_.async_wait([this, alive = std::weak_ptr(alive_)](std::error_code error) {
     if (error || alive.expired()) return;
@@ -229,8 +305,16 @@ void TcpServer::schedule_sweep() {
   });
 }
 
+std::uint32_t TcpServer::shortened(std::uint32_t limit) const {
+  const std::uint64_t taken = std::uint64_t{connections_.size()} * 4, most = limits_.connections;
+  if (taken <= most * 2) return limit;
+  if (taken > most * 3) return std::min(limit, limits_.pressed_idle_ms);
+  return limit - static_cast<std::uint32_t>(limit / 2 * (taken - most * 2) / most);
+}
+
 void TcpServer::sweep() {
   const Clock::time_point now = Clock::now();
+  turns_->set_share(std::max(1u, pressed() ? limits_.handshake_share / 2 : limits_.handshake_share));
   expire(now);
   for (const auto& connection : std::vector(connections_.begin(), connections_.end()))
     connection->check(now);
@@ -239,13 +323,11 @@ void TcpServer::sweep() {
 void TcpServer::expire(Clock::time_point now) {
   while (!ages_.empty()) {
     const auto [since, ticket] = ages_.front();
-    const auto found = tickets_.find(ticket);
-    if (found != tickets_.end()) {
+    if (tickets_.contains(ticket)) {
       if (now - since < std::chrono::milliseconds(limits_.answer_ms)) return;
-      TcpConnection& connection = *found->second;
-      tickets_.erase(found);
-      ++counters_[TcpCounter::queries_expired];
-      connection.end_ticket(ticket, {});
+      TcpConnection* const connection = take(ticket);
+      ++counters_of(connection->endpoint().kind)[TcpCounter::queries_expired];
+      connection->end_ticket(ticket, {});
     }
     ages_.pop_front();
   }

@@ -1,12 +1,13 @@
-// DNS over TCP for clients (RFC 7766, RFC 9210): listens at the inbound endpoints, cuts the streams into
-// queries, and writes the answers back in whatever order they come. What a query means is decided elsewhere:
-// each is handed to the owner under a ticket.
+// DNS over streams for clients: over TCP (RFC 7766, RFC 9210), TLS (RFC 7858) and HTTPS (RFC 8484). Listens
+// at the inbound endpoints, cuts the streams into queries, and writes the answers back in whatever order they
+// come. What a query means is decided elsewhere: each is handed to the owner under a ticket.
 //
 // All of it runs on the thread of its io_context; the owner's functions are called on it, and never from
 // inside a call of answer(), drop() or the constructor. A connection that misbehaves pays with itself: every
 // buffer and wait is bounded per connection, and connections are bounded per client and in all.
 #pragma once
 
+#include <array>
 #include <asio.hpp>
 #include <chrono>
 #include <cstddef>
@@ -24,16 +25,20 @@
 
 #include "conf/config.h"
 #include "control/counters.h"
+#include "control/tls_context.h"
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/result.h"
 
 namespace shunt::control {
 
+class ByteStream;
+class HandshakeTurns;
+class StreamProtocol;
 class TcpConnection;
 
-/// Marks a query until its answer: counts up from 1, is never reused, and stays below 2^63, so that an owner
-/// can mark questions of its own by the top bit.
+/// Marks a query until its answer: is never reused, and stays below 2^62, so that an owner can mark questions
+/// of its own by the top bits. The two bits below them are the kind of its stream, the rest counts up from 1.
 using TcpTicket = std::uint64_t;
 
 /// All times in milliseconds.
@@ -43,10 +48,15 @@ struct TcpLimits {
   std::uint32_t queries_per_connection =
       100;  ///< in flight; further ones stay in the kernel's buffer until one is answered
   std::uint32_t idle_ms = 10000;         ///< without a query, an answer or anything to wait for
-  std::uint32_t pressed_idle_ms = 1000;  ///< the same while more than 3/4 of `connections` are taken
+  std::uint32_t pressed_idle_ms = 1000;  ///< the same under pressure: more than 3/4 of `connections` taken
   std::uint32_t message_ms =
       5000;  ///< from a query's first octet to its last; also pressed_idle_ms under pressure
-  std::uint32_t write_ms = 5000;  ///< for what was written at once to be taken by the client's kernel
+  std::uint32_t handshake_ms = 3000;  ///< for TLS to be agreed on; also pressed_idle_ms under pressure
+  /// TLS handshakes under way at a time, half as many under pressure; beyond, the oldest one of the client
+  /// with the most gives way.
+  std::uint32_t handshakes = 250;
+  std::uint32_t handshake_share = 50;  ///< percent of the thread's time for them, half as much under pressure
+  std::uint32_t write_ms = 5000;       ///< for what was written at once to be taken by the client's kernel
   std::uint32_t answer_ms = kMaxWaitMs + 1000;  ///< after that a ticket nobody answered is forgotten
   std::uint32_t linger_ms = 500;           ///< for a client to take the last answer and close, before we do
   std::size_t unsent_octets = 256 * 1024;  ///< answers waiting for a client that doesn't read; beyond: closed
@@ -58,7 +68,8 @@ struct TcpLimits {
 struct TcpEndpoint {
   SocketAddress address;
   std::uint16_t endpoint = 0;
-  friend auto operator<=>(const TcpEndpoint&, const TcpEndpoint&) = default;
+  StreamKind kind = StreamKind::kTcp;
+  std::shared_ptr<const TlsContext> tls = nullptr;  ///< for all kinds but kTcp
 };
 
 class TcpServer {
@@ -97,8 +108,9 @@ class TcpServer {
   /// each address that could not be listened at.
   Result<Change> prepare(std::vector<TcpEndpoint> endpoints);
   /// Makes `change` take effect, when the owner's functions speak of the new generation already: new
-  /// listeners accept, removed ones close; connections keep their address and get its new endpoint index;
-  /// those whose address was removed or whose client is no longer allowed answer what is in flight and close.
+  /// listeners accept, removed ones close; connections keep their address and get its new endpoint index, and
+  /// new ones the new certificate; those whose address was removed or whose client is no longer allowed
+  /// answer what is in flight and close.
   void apply(Change change);
   /// prepare and apply.
   Result<void> set_endpoints(std::vector<TcpEndpoint> endpoints);
@@ -116,9 +128,12 @@ class TcpServer {
   /// `drain_ms`, when what is left is closed. Once.
   void stop(std::uint32_t drain_ms, std::function<void()> done);
 
-  const TcpCounters& counters() const { return counters_; }
-  std::size_t connections() const { return connections_.size(); }    ///< gauge
-  std::size_t queries_in_flight() const { return tickets_.size(); }  ///< gauge
+  const TcpCounters& counters(StreamKind kind = StreamKind::kTcp) const { return of(kind).counters; }
+  std::size_t connections() const { return connections_.size(); }    ///< gauge, of all kinds
+  std::size_t queries_in_flight() const { return tickets_.size(); }  ///< gauge, of all kinds
+  std::size_t connections(StreamKind kind) const { return of(kind).connections; }
+  std::size_t queries_in_flight(StreamKind kind) const { return of(kind).in_flight; }
+  std::size_t handshakes() const { return handshaking_.size(); }  ///< gauge
 
  private:
   friend class TcpConnection;
@@ -127,6 +142,13 @@ class TcpServer {
   struct Endpoint {
     std::uint16_t index = 0;
     bool removed = false;
+    StreamKind kind = StreamKind::kTcp;
+    std::shared_ptr<const TlsContext> tls;
+  };
+  struct Kind {
+    TcpCounters counters;
+    std::size_t connections = 0;
+    std::size_t in_flight = 0;
   };
   struct Listener {
     asio::ip::tcp::acceptor acceptor;
@@ -135,6 +157,9 @@ class TcpServer {
     bool closed = false;
   };
 
+  std::unique_ptr<ByteStream> make_stream(asio::ip::tcp::socket socket, const Endpoint& endpoint,
+                                          const IpAddress& client);
+  std::unique_ptr<StreamProtocol> make_protocol(const Endpoint& endpoint);
   void accept(const std::shared_ptr<Listener>& listener);
   void accepted(const std::shared_ptr<Listener>& listener, asio::ip::tcp::socket socket);
   void close_listener(Listener& listener);
@@ -143,17 +168,30 @@ class TcpServer {
   void schedule_sweep();
   void finish_stop();
   bool pressed() const { return connections_.size() * 4 > std::size_t{limits_.connections} * 3; }
+  /// A time of `limit` ms, as it is now: whole while half of the connections are free, then less and less,
+  /// and pressed_idle_ms at most under pressure (RFC 7766 section 6.2.3).
+  std::uint32_t shortened(std::uint32_t limit) const;
+  void make_room_for_handshake();
+  const Kind& of(StreamKind kind) const { return kinds_[static_cast<std::size_t>(kind)]; }
+  Kind& of(StreamKind kind) { return kinds_[static_cast<std::size_t>(kind)]; }
+  /// The ticket's connection, and no longer in flight; null where it isn't known.
+  TcpConnection* take(TcpTicket ticket);
   // By connections.
-  void take_query(TcpConnection& connection, std::span<const std::uint8_t> message);
+  TcpCounters& counters_of(StreamKind kind) { return of(kind).counters; }
+  void take_query(TcpConnection& connection, std::span<const std::uint8_t> message, std::uint32_t tag);
+  void forget(const TcpConnection& connection);
+  void handshake_over(const TcpConnection& connection);
   void gone(TcpConnection& connection);
 
   asio::io_context& io_;
   TcpLimits limits_;
   Owner owner_;
-  TcpCounters counters_;
+  std::array<Kind, kStreamKinds> kinds_;
   TcpTicket next_ticket_ = 1;
   std::map<SocketAddress, std::shared_ptr<Listener>> listeners_;
   std::set<std::shared_ptr<TcpConnection>> connections_;
+  std::vector<TcpConnection*> handshaking_;  ///< the oldest first
+  std::shared_ptr<HandshakeTurns> turns_;
   std::map<IpAddress, std::uint32_t> per_client_;
   std::unordered_map<TcpTicket, TcpConnection*> tickets_;
   std::deque<std::pair<Clock::time_point, TcpTicket>>

@@ -1,6 +1,5 @@
 #include "control/upstream_tls.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -21,23 +20,15 @@ constexpr std::array<std::uint8_t, 4> kAlpn{3, 'd', 'o', 't'};
 /// More than one TLS record holds.
 constexpr std::size_t kPlainStep = 16384;
 
-std::string last_error() {
-  const unsigned long error = ERR_peek_last_error();
-  const char* reason = error == 0 ? nullptr : ERR_reason_error_string(error);
-  return reason == nullptr ? "unknown error" : reason;
-}
-
 bool add_authorities(X509_STORE* store, const std::string& pem) {
-  const std::unique_ptr<BIO, OpenSslFree<BIO_free_all>> source(
-      BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const OpenSslBio source = open_pem(pem);
   bool any = false;
   for (;; any = true) {
-    const std::unique_ptr<X509, OpenSslFree<X509_free>> certificate(
-        PEM_read_bio_X509_AUX(source.get(), nullptr, nullptr, nullptr));
+    const OpenSslX509 certificate(PEM_read_bio_X509_AUX(source.get(), nullptr, nullptr, nullptr));
     if (certificate == nullptr) break;
     if (X509_STORE_add_cert(store, certificate.get()) != 1) return false;
   }
-  ERR_clear_error();  // that of the end
+  take_end_of_pem();
   return any;
 }
 
@@ -53,18 +44,18 @@ Result<std::shared_ptr<const UpstreamTrust>> UpstreamTrust::create(const std::st
   auto trust = std::make_shared<UpstreamTrust>();
   trust->context_.reset(SSL_CTX_new(TLS_client_method()));
   SSL_CTX* context = trust->context_.get();
-  if (context == nullptr) return Failure("TLS: " + last_error());
+  if (context == nullptr) return Failure("TLS: " + take_openssl_error());
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   if (SSL_CTX_set_alpn_protos(context, kAlpn.data(), kAlpn.size()) != 0)
-    return Failure("TLS: " + last_error());
+    return Failure("TLS: " + take_openssl_error());
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context, &UpstreamTlsEngine::keep_session);
   const bool trusted = pem.empty() ? SSL_CTX_set_default_verify_paths(context) == 1
                                    : add_authorities(SSL_CTX_get_cert_store(context), pem);
-  if (!trusted) return Failure("the trusted certificates can't be taken: " + last_error());
+  if (!trusted) return Failure("the trusted certificates can't be taken: " + take_openssl_error());
   return trust;
 }
 
@@ -144,7 +135,7 @@ Failure UpstreamTlsEngine::failure(int returned) {
   } else if (verdict != X509_V_OK) {
     why = std::string("certificate: ") + X509_verify_cert_error_string(verdict);
   } else {
-    why = "TLS: " + (kind == SSL_ERROR_SSL ? last_error() : "broken off");
+    why = "TLS: " + (kind == SSL_ERROR_SSL ? take_openssl_error() : "broken off");
   }
   ERR_clear_error();
   return Failure(std::move(why));

@@ -5,8 +5,6 @@
 // and without. One thread for all of it.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -14,17 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "conf/openssl.h"
 #include "dataplane/base/result.h"
 
 namespace shunt::control {
-
-template <auto Free>
-struct OpenSslFree {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 
 /// Which authorities are believed. Shared by all targets of an upstream.
 class UpstreamTrust {
@@ -34,7 +25,7 @@ class UpstreamTrust {
 
  private:
   friend class UpstreamTlsEngine;
-  std::unique_ptr<SSL_CTX, OpenSslFree<SSL_CTX_free>> context_;
+  OpenSslContext context_;
 };
 
 /// One target's name, and the sessions that it offered for resumption.

@@ -131,6 +131,16 @@ std::string status_text(const Json& result) {
                  microseconds(child(worker, "swap_pause_us"))});
   }
   if (!workers.empty()) out += "\n" + workers.text();
+  Table streams({"TRANSPORT", ">CONNECTIONS", ">IN FLIGHT", ">QUERIES"});
+  for (const Json& row : child(result, "streams")) {
+    streams.add(
+        {cell(row, "transport"), cell(row, "connections"), cell(row, "in_flight"), cell(row, "queries")});
+  }
+  if (!streams.empty()) out += "\n" + streams.text();
+  Table certificates({"ENDPOINT", "CERTIFICATE", ">DAYS LEFT"});
+  for (const Json& row : child(result, "certificates"))
+    certificates.add({cell(row, "endpoint"), cell(row, "file"), cell(row, "days_left")});
+  if (!certificates.empty()) out += "\n" + certificates.text();
   for (const Json& worker : child(result, "workers"))
     out += stages_text(worker);
   return out;

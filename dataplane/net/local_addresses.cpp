@@ -24,6 +24,7 @@ LocalAddresses::LocalAddresses(std::span<const LocalAddress> addresses) {
     LocalAddress& known = entries_[slots_[slot]];
     if (added.endpoint != LocalAddress::kNoEndpoint) known.endpoint = added.endpoint;
     known.outbound |= added.outbound;
+    known.encrypted |= added.encrypted;
   }
 }
 

@@ -16,6 +16,7 @@ struct LocalAddress {
   IpAddress address;
   std::uint16_t endpoint = kNoEndpoint;  ///< the inbound endpoint that listens there
   bool outbound = false;                 ///< a source of forwarded queries
+  bool encrypted = false;                ///< the endpoint listens at the ports of TLS and HTTPS, too
 };
 
 /// A small open-addressing table. Immutable; shared by all workers. The roles of an address that is given

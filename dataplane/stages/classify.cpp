@@ -14,6 +14,12 @@ std::span<const std::uint8_t> octets_of(const rte_mbuf* packet) {
   return {rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len};
 }
 
+// Whether a listener of the control plane may be at that port of ours.
+bool is_stream_port(const net::LocalAddress& to, std::uint16_t port) {
+  if (port == kDnsPort) return to.endpoint != net::LocalAddress::kNoEndpoint;
+  return to.encrypted && (port == kDnsOverTlsPort || port == kDnsOverHttpsPort);
+}
+
 [[gnu::cold, gnu::noinline]] void drop(Context& context, rte_mbuf* packet, FrameDrop reason) {
   ++context.stats.frame_drops[reason];
   rte_pktmbuf_free(packet);
@@ -118,7 +124,7 @@ class Sorter {
   void take_segment(rte_mbuf* packet, const net::FrameView& view) {
     const net::LocalAddress* to = local_.find(view.destination);
     if (to == nullptr) return drop(context_, packet, FrameDrop::ip_destination);
-    if (view.destination_port == kDnsPort && to->endpoint != net::LocalAddress::kNoEndpoint) {
+    if (is_stream_port(*to, view.destination_port)) {
       if (!context_.snapshot->endpoints[to->endpoint].allow.contains(view.source)) {
         return drop(context_, packet, FrameDrop::not_allowed);
       }

@@ -63,11 +63,11 @@ def extended_errors(response):
 class Stream:
     """A TCP connection that carries DNS messages."""
 
-    def __init__(self, namespace, server=LEFT_IN, source=None, timeout=5.0):
+    def __init__(self, namespace, server=LEFT_IN, source=None, timeout=5.0, port=53):
         source = source or (CLIENT6 if ":" in server else CLIENT)
         self.socket = namespace.socket(socket.SOCK_STREAM, source)
         self.socket.settimeout(timeout)
-        self.socket.connect((server, 53))
+        self.socket.connect((server, port))
 
     def __enter__(self):
         return self

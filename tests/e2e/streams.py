@@ -24,13 +24,17 @@ class Authority:
         subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.PIPE)
 
-    def sign(self, label, names="DNS:dns.test", expired=False):
-        """A pair of files: certificate and key."""
+    def sign(self, label, names="DNS:dns.test", expired=False, serial=None):
+        """A pair of files: certificate and key. Without `serial`, a random one."""
         self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={label}",
                       "-keyout", f"{label}.key", "-out", f"{label}.csr")
         (self.folder / f"{label}.ext").write_text(f"subjectAltName={names}\n", encoding="ascii")
         (self.folder / "index").write_text("", encoding="ascii")
-        (self.folder / "ca.cnf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index\nrand_serial=yes\npolicy=p\ndefault_md=sha256\n"
+        numbers = "rand_serial=yes"
+        if serial is not None:
+            (self.folder / "serial").write_text(f"{serial:04x}\n", encoding="ascii")
+            numbers = "serial=serial"
+        (self.folder / "ca.cnf").write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase=index\n{numbers}\npolicy=p\ndefault_md=sha256\n"
                                             "new_certs_dir=.\n[p]\ncommonName=supplied\n", encoding="ascii")
         dates = ("20200101000000Z", "20200201000000Z") if expired else ("20200101000000Z", "20991231000000Z")
         self._openssl("ca", "-batch", "-config", "ca.cnf", "-cert", f"{self.name}.pem", "-keyfile", f"{self.name}.key",

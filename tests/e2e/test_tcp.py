@@ -90,11 +90,11 @@ def test_a_query_may_come_octet_by_octet(gateway):
 
 @pytest.mark.parametrize("head", [b"\0\0", b"\0\x0b" + b"x" * 11, b"\xff\xff" + b"x" * 100])
 def test_a_length_that_no_query_has_closes_the_connection(gateway, head):
-    before = gateway.counter("closed_bad_length")
+    before = gateway.counter("closed_bad_length", "TCP")
     with Stream(gateway.left) as stream:
         stream.socket.sendall(head)
         assert stream.closed_by_peer(3)
-    eventually(lambda: gateway.counter("closed_bad_length") == before + 1, 3, "the connection to be counted")
+    eventually(lambda: gateway.counter("closed_bad_length", "TCP") == before + 1, 3, "the connection to be counted")
 
 
 def test_garbage_is_a_format_error(gateway):
@@ -114,11 +114,11 @@ def test_an_idle_connection_is_closed(gateway):
 
 
 def test_a_client_that_never_finishes_its_query_is_closed(gateway):
-    before = gateway.counter("closed_slow_sender") + gateway.counter("closed_idle", "TCP")
+    before = gateway.counter("closed_slow_sender", "TCP") + gateway.counter("closed_idle", "TCP")
     with Stream(gateway.left) as stream:
         stream.socket.sendall(frame(query("half.test"))[:7])
         assert stream.closed_by_peer(9)
-    assert gateway.counter("closed_slow_sender") + gateway.counter("closed_idle", "TCP") == before + 1
+    assert gateway.counter("closed_slow_sender", "TCP") + gateway.counter("closed_idle", "TCP") == before + 1
 
 
 @pytest.mark.parametrize("rdtype", ["AXFR", "IXFR"])
@@ -134,12 +134,12 @@ def test_transfers_are_refused_at_once(gateway, rdtype):
 
 
 def test_one_client_has_its_share_of_connections(gateway):
-    before = gateway.counter("connections_client_limit")
+    before = gateway.counter("connections_client_limit", "TCP")
     open_ones = [Stream(gateway.left) for _ in range(5)]
     try:
         with Stream(gateway.left) as sixth:
             assert sixth.closed_by_peer(3)
-        assert gateway.counter("connections_client_limit") == before + 1
+        assert gateway.counter("connections_client_limit", "TCP") == before + 1
         with Stream(gateway.left, source=CLIENT2) as other:
             other.send(query("other.test"))
             assert addresses(other.receive()) == ["192.0.2.1"]
@@ -165,7 +165,7 @@ def test_a_reader_that_never_reads_pays_alone(gateway):
             other.send(query("patient.test"))
             assert len(addresses(other.receive())) == 60
         assert rcode(ask(gateway.left, "reader.test")) == "NOERROR"
-        eventually(lambda: gateway.counter("closed_slow_reader") >= 1, 15, "the connection to be closed")
+        eventually(lambda: gateway.counter("closed_slow_reader", "TCP") >= 1, 15, "the connection to be closed")
 
 
 def test_a_connection_that_goes_leaves_its_answers_to_nobody(gateway):

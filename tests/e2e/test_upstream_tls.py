@@ -82,13 +82,13 @@ def answered(gateway, name, **options):
 
 
 def test_real_servers_are_asked_over_tls(gateway):
-    before = gateway.counter("handshakes_full")
+    before = gateway.counter("handshakes_full", "upstream streams")
     assert addresses(answered(gateway, "a.unbound.test")) == ["192.0.2.7"]
     assert addresses(answered(gateway, "a.nsd.test")) == ["192.0.2.53"]
-    assert gateway.counter("handshakes_full") == before + 2
+    assert gateway.counter("handshakes_full", "upstream streams") == before + 2
     for i in range(20):
         answered(gateway, f"n{i}.nsd.test")
-    assert gateway.counter("handshakes_full") == before + 2, "a connection that works is kept"
+    assert gateway.counter("handshakes_full", "upstream streams") == before + 2, "a connection that works is kept"
 
 
 def test_a_real_server_is_asked_over_tcp(gateway):
@@ -341,7 +341,7 @@ def test_sessions_are_resumed(gateway):
         answered(gateway, f"n{i}.script.test")
         time.sleep(0.05)
     assert [resumed[f"n{i}.script.test"] for i in range(4)] == [False, True, True, True]
-    assert gateway.counter("handshakes_resumed") >= 3
+    assert gateway.counter("handshakes_resumed", "upstream streams") >= 3
 
 
 def test_a_reload_keeps_connections(gateway):

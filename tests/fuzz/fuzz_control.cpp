@@ -79,12 +79,11 @@ Cut cut_pieces(std::span<const std::uint8_t> stream, std::span<const std::uint8_
     std::copy_n(stream.begin(), taken, room.begin());
     framing->added(taken);
     stream = stream.subspan(taken);
-    std::span<const std::uint8_t> message;
-    TcpFraming::Next next;
-    while ((next = framing->next(message)) == TcpFraming::Next::kMessage) {
-      out.messages.emplace_back(message.begin(), message.end());
+    TcpFraming::Query query;
+    while (framing->next(query) == TcpFraming::Next::kQuery) {
+      out.messages.emplace_back(query.message.begin(), query.message.end());
     }
-    out.bad = next == TcpFraming::Next::kBad;
+    out.bad = framing->fault() == TcpFraming::Fault::kBadLength;
     if (out.bad) break;
   }
   return out;

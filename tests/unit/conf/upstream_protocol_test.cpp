@@ -102,11 +102,11 @@ void expect_bad_trust(const std::string& path, std::string_view what) {
 }
 
 TEST(UpstreamProtocol, TrustThatIsNotThere) {
-  expect_bad_trust("/nowhere/ca.pem", "does not exist");
+  expect_bad_trust("/nowhere/ca.pem", "can't be read: No such file or directory");
 }
 
 TEST(UpstreamProtocol, TrustThatIsAFolder) {
-  expect_bad_trust("/tmp", "is no ordinary file");
+  expect_bad_trust("/tmp", "can't be read: Is a directory");
 }
 
 TEST(UpstreamProtocol, TrustWithoutACertificate) {
@@ -126,7 +126,7 @@ TEST(UpstreamProtocol, TrustWithABrokenCertificate) {
 
 TEST(UpstreamProtocol, TrustLargerThanAnyList) {
   const File file(std::string((4u << 20) + 1, '\n'));
-  expect_bad_trust(file.path, "is larger than 4 MiB");
+  expect_bad_trust(file.path, "can't be read: it is larger than 4 MiB");
 }
 
 TEST(UpstreamProtocol, TcpNeedsAMirror) {

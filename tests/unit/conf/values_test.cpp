@@ -418,12 +418,6 @@ TEST(Addresses, NeighbourIsNoAddress) {
 
 // What the format has and this version doesn't.
 
-TEST(Unavailable, InboundTls) {
-  expect_mistake(
-      change("\n[[outbound]]", "<!>tls = { certificate = \"gw.pem\", key = \"gw.key\" }\n\n[[outbound]]"),
-      "[[inbound]] \"from-onprem\": \"tls\" is not available in this version", "leave it out");
-}
-
 TEST(Health, WrongValues) {
   expect_mistake(change("\n[[rules]]", "health = { fall = <!>0 }\n\n[[rules]]"), "health: fall", "fall = 3");
   expect_mistake(change("\n[[rules]]", "health = { rise = <!>101 }\n\n[[rules]]"), "health: rise",

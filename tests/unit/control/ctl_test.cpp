@@ -79,7 +79,11 @@ TEST_F(CtlTest, PrintsStatusAsTables) {
       "ports": [{"name": "lan", "device": "net_af_xdp0,iface=eth1", "mac": "02:00:00:00:00:01", "link": "up",
                  "addresses": ["10.53.0.53/24", "fd53::53/64"], "mirror": "shunt-lan"}],
       "workers": [{"id": 0, "core": 1, "generation": 41, "busy_percent": 12.345, "queries_per_second": 1234.0,
-                   "pending": 5, "cache_entries": 100000, "swap_pause_us": 7.25}]})"))}});
+                   "pending": 5, "cache_entries": 100000, "swap_pause_us": 7.25}],
+      "streams": [{"transport": "TCP", "connections": 3, "in_flight": 1, "queries": 42},
+                  {"transport": "TLS", "connections": 12, "in_flight": 0, "queries": 7}],
+      "certificates": [{"endpoint": "from-onprem", "file": "/etc/gw.pem", "not_after": 1800000000,
+                        "days_left": 41}]})"))}});
   const Outcome outcome = ask({"status"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("shunt 0.1.0, pid 42, up 1 h 2 min\n"));
@@ -91,6 +95,11 @@ TEST_F(CtlTest, PrintsStatusAsTables) {
   EXPECT_THAT(outcome.out,
               HasSubstr("WORKER  CORE  GENERATION    BUSY  QUERIES/S  PENDING  CACHED  SWAP PAUSE\n"
                         "     0     1          41  12.3 %       1234        5  100000      7.2 us\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("TRANSPORT  CONNECTIONS  IN FLIGHT  QUERIES\n"
+                                     "TCP                  3          1       42\n"
+                                     "TLS                 12          0        7\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("ENDPOINT     CERTIFICATE  DAYS LEFT\n"
+                                     "from-onprem  /etc/gw.pem         41\n"));
   EXPECT_THAT(outcome.out, Not(HasSubstr("rolled back")));
   EXPECT_THAT(outcome.out, Not(HasSubstr("STAGE")));
   EXPECT_EQ(request_, json({{"command", "status"}}));

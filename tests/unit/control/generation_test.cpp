@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 
 #include "conf/zone.h"
 #include "control/changes.h"
+#include "tests/support/certificates.h"
 #include "tests/unit/conf/config_text.h"
 
 namespace shunt::control {
@@ -21,12 +24,12 @@ namespace {
 
 using conf::below;
 using conf::change;
-using testing::ElementsAre;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 const dns::HashKey kKey{1, 2};
 
-class Generations : public testing::Test {
+class Generations : public ::testing::Test {
  protected:
   std::shared_ptr<const Generation> make(std::string_view text,
                                          std::initializer_list<const Generation*> held = {}) {
@@ -85,6 +88,66 @@ TEST_F(Generations, HandlesFollowNamesNotPlaces) {
   EXPECT_EQ(second->snapshot->upstreams[rule.argument].name, "corp-dns");
 }
 
+/// The files of an endpoint's certificate, and the configuration that names them.
+class Certified : public Generations {
+ protected:
+  Certified() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "shunt-test-XXXXXX").string();
+    folder_ = ::mkdtemp(pattern.data());
+    write(1);
+  }
+  ~Certified() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  void write(std::int64_t serial) const {
+    const auto made = testing::make_certificate({.serial = serial});
+    std::ofstream(folder_ + "/gw.pem", std::ios::trunc) << made.chain;
+    std::ofstream(folder_ + "/gw.key", std::ios::trunc) << made.key;
+  }
+  std::string text(const std::string& more = "") const {
+    return change("\n[[outbound]]", "tls = { certificate = \"" + folder_ + "/gw.pem\", key = \"" + folder_ +
+                                        "/gw.key\"" + more + " }\n\n[[outbound]]");
+  }
+  static std::shared_ptr<const TlsContext> context_of(const Generation& generation) {
+    for (const TcpEndpoint& endpoint : generation.tcp_endpoints) {
+      if (endpoint.kind == StreamKind::kTls) return endpoint.tls;
+    }
+    return nullptr;
+  }
+  static std::int64_t serial_of(const Generation& generation) {
+    return ASN1_INTEGER_get(X509_get0_serialNumber(context_of(generation)->certificate().chain[0].get()));
+  }
+  std::string folder_;
+};
+
+TEST_F(Certified, AChangedFileIsAChangeAndAnotherContext) {
+  const auto first = make(text());
+  const auto same = make(text(), {first.get()});
+  EXPECT_THAT(tables(compare(*first, *same, false)), IsEmpty());
+  EXPECT_EQ(context_of(*first), context_of(*same)) << "its tickets live on";
+  write(2);
+  const auto second = make(text(), {same.get()});
+  EXPECT_THAT(tables(compare(*same, *second, false)), ElementsAre("~ inbound from-onprem tls"));
+  EXPECT_EQ(serial_of(*second), 2);
+  const auto third = make(text(", https_path = \"/x\""), {second.get()});
+  EXPECT_THAT(tables(compare(*second, *third, false)), ElementsAre("~ inbound from-onprem tls"));
+  const auto without = make(conf::kBase, {third.get()});
+  EXPECT_THAT(tables(compare(*third, *without, false)), ElementsAre("~ inbound from-onprem tls"));
+}
+
+TEST_F(Certified, ARollbackBringsTheCertificateBackThatTheFileHasNoMore) {
+  const auto first = make(text());
+  write(2);
+  const auto second = make(text(), {first.get()});
+  std::filesystem::remove(folder_ + "/gw.key");
+  const auto again = make_again(*first, 3, kKey, registry_);
+  ASSERT_TRUE(again) << again.error();
+  EXPECT_EQ(serial_of(**again), 1);
+  EXPECT_EQ(context_of(**again), context_of(*first));
+  EXPECT_THAT(tables(compare(*second, **again, false)), ElementsAre("~ inbound from-onprem tls"));
+}
+
 TEST_F(Generations, ChangesAreToldByName) {
   const auto first = make(below("[[rules]]\nname = \"gone\"\nlist = [\"g.example system\"]\n"));
   std::string text =
@@ -127,7 +190,7 @@ class ZoneOnDisk {
   const std::string& path() const { return path_; }
 
  private:
-  std::string path_ = testing::TempDir() + "generation-" + std::to_string(getpid()) + ".zone";
+  std::string path_ = ::testing::TempDir() + "generation-" + std::to_string(getpid()) + ".zone";
 };
 
 constexpr std::string_view kLab = "[[network]]\nname = \"lab\"\nclients = [\"10.9.0.0/16\"]\n";

@@ -128,8 +128,12 @@ MetricsSnapshot example() {
   v6.upstream = "v6";
   v6.target = {*IpAddress::parse("fd00::1"), 5353};
   snapshot.targets.push_back(v6);
-  snapshot.tcp[TcpCounter::queries] = 55;
-  snapshot.tcp_connections = 4;
+  snapshot.client_streams[0].counters[TcpCounter::queries] = 55;
+  snapshot.client_streams[0].connections = 4;
+  snapshot.client_streams[1].counters[TcpCounter::handshakes_failed] = 6;
+  snapshot.client_streams[2].counters[TcpCounter::requests] = 8;
+  snapshot.client_streams[2].in_flight = 9;
+  snapshot.certificates = {{"from-onprem", 1800000000}};
   snapshot.host[HostCounter::asked] = 66;
   snapshot.streams[StreamCounter::handshakes_resumed] = 88;
   snapshot.stream_connections = 5;
@@ -179,6 +183,13 @@ TEST(Metrics, ValuesStandUnderTheirLabels) {
   EXPECT_EQ(text.value("shunt_cache_entries", {{"worker", "0"}}), 5);
   EXPECT_EQ(text.value("shunt_tcp_queries_total"), 55);
   EXPECT_EQ(text.value("shunt_tcp_connections"), 4);
+  EXPECT_EQ(text.value("shunt_tls_handshakes_failed_total"), 6);
+  EXPECT_EQ(text.value("shunt_https_requests_total"), 8);
+  EXPECT_EQ(text.value("shunt_https_in_flight"), 9);
+  EXPECT_FALSE(text.types.contains("shunt_tcp_handshakes_failed_total"));
+  EXPECT_FALSE(text.types.contains("shunt_tls_requests_total"));
+  EXPECT_EQ(text.value("shunt_certificate_expiry_timestamp_seconds", {{"endpoint", "from-onprem"}}),
+            1800000000);
   EXPECT_EQ(text.value("shunt_host_asked_total"), 66);
   EXPECT_EQ(text.value("shunt_stream_handshakes_resumed_total"), 88);
   EXPECT_EQ(text.value("shunt_stream_connections"), 5);
@@ -325,8 +336,10 @@ TEST(Metrics, StatsHaveAllCountersWithTheirSums) {
   }
   EXPECT_EQ(titles.size(), result["groups"].size());
   EXPECT_EQ(rows, std::size(kCounterText) + std::size(kFrameDropText) + std::size(kQueryDropText) +
-                      std::size(kAnswerDropText) + std::size(kTcpCounterText) + std::size(kHostCounterText) +
-                      std::size(kStreamCounterText) + std::size(kControlCounterText));
+                      std::size(kAnswerDropText) + text_of(StreamKind::kTcp).size() +
+                      text_of(StreamKind::kTls).size() + std::size(kTcpCounterText) +
+                      std::size(kHostCounterText) + std::size(kStreamCounterText) +
+                      std::size(kControlCounterText));
 }
 
 TEST(MetricsRequest, EarnsItsStatus) {

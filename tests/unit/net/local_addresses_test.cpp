@@ -43,12 +43,13 @@ TEST(LocalAddresses, FindsEachWithItsRole) {
 
 TEST(LocalAddresses, RolesOfOneAddressAreJoined) {
   const std::vector<LocalAddress> given = {{address("10.0.0.1"), LocalAddress::kNoEndpoint, true},
-                                           {address("10.0.0.1"), 7, false},
+                                           {address("10.0.0.1"), 7, false, true},
                                            {address("10.0.0.1"), LocalAddress::kNoEndpoint, false}};
   const LocalAddresses table(given);
   ASSERT_EQ(table.all().size(), 1u);
   EXPECT_EQ(table.find(address("10.0.0.1"))->endpoint, 7);
   EXPECT_TRUE(table.find(address("10.0.0.1"))->outbound);
+  EXPECT_TRUE(table.find(address("10.0.0.1"))->encrypted);
 }
 
 }  // namespace

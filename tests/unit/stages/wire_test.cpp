@@ -88,6 +88,40 @@ TEST_F(Wire, edns_version_above_zero_is_badvers) {
   EXPECT_EQ(rig.stats()[Counter::errors_badvers], 1u);
 }
 
+// TCP for the kernel: to the endpoints' ports, those of TLS and HTTPS among them where there is a certificate
+// (the rig's IPv6 endpoint has one).
+TEST_F(Wire, segments_pass_to_the_ports_that_the_endpoint_has) {
+  const auto send = [this](std::string_view from, std::string_view to, std::uint16_t port) {
+    net::testing::FrameSpec spec;
+    spec.source = from;
+    spec.destination = to;
+    spec.protocol = net::kProtocolTcp;
+    spec.destination_port = port;
+    spec.payload.resize(20);
+    EXPECT_TRUE(rig.receive(net::testing::build(spec)));
+    rig.turn();
+  };
+  using Ports = std::initializer_list<std::uint16_t>;
+  const auto passed = [this] { return rig.stats()[Counter::to_mirror]; };
+  const auto dropped = [this](FrameDrop why) { return rig.stats().frame_drops[why]; };
+  send("10.0.0.2", kEndpoint, 53);
+  EXPECT_EQ(passed(), 1u);
+  for (const std::uint16_t port : Ports{853, 443, 80, 54})
+    send("10.0.0.2", kEndpoint, port);
+  EXPECT_EQ(passed(), 1u);
+  EXPECT_EQ(dropped(FrameDrop::tcp_port), 4u);
+  for (const std::uint16_t port : Ports{53, 853, 443})
+    send("fd00::2", "fd00::1", port);
+  EXPECT_EQ(passed(), 4u);
+  for (const std::uint16_t port : Ports{80, 852})
+    send("fd00::2", "fd00::1", port);
+  EXPECT_EQ(dropped(FrameDrop::tcp_port), 6u);
+  for (const std::uint16_t port : Ports{853, 443})
+    send("fd99::2", "fd00::1", port);
+  EXPECT_EQ(dropped(FrameDrop::not_allowed), 2u);
+  EXPECT_EQ(passed(), 4u);
+}
+
 TEST_F(Wire, zone_transfers_and_foreign_classes_are_refused) {
   for (const std::uint16_t type : {std::uint16_t{251}, std::uint16_t{252}})
     expect_error(rig, query("a.corp", 1, type), dns::Rcode::kRefused, Counter::errors_refused);

@@ -196,7 +196,7 @@ void Rig::make_snapshot(const RigOptions& options) {
   endpoint.allow = net::PrefixTable(allowed);
   s.endpoints.push_back(std::move(endpoint));
   const net::LocalAddress local[] = {{address(kEndpoint), 0, false},
-                                     {address("fd00::1"), 0, false},
+                                     {address("fd00::1"), 0, false, true},
                                      {address(kOutbound), net::LocalAddress::kNoEndpoint, true}};
   s.local.emplace_back(local);
   const auto set = test_rules();
