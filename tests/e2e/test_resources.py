@@ -31,18 +31,16 @@
 """
 import os
 import socket
-import statistics
-import threading
 import time
 
-import dns.message
 import pytest
 
-from client import Dnsperf, addresses, ask, ask_wire, extended_errors, query, rcode
+from client import Dnsperf, addresses, ask, extended_errors, rcode
 from flood import Flood
 from netns import eventually
 from rig import CLIENT, CLIENT2, SERVER, SERVER2, SERVER3, Rig, Shuntd, upstream
 from servers import ScriptedServer
+from steady import Steady
 from test_life import check_laws
 from test_memif import SHUNT_IN, UPSTREAM, MemifRig, Player
 from threads import Stopped, thread_of
@@ -60,52 +58,6 @@ def settled(rig, at_rest=0, slack=0):
     """Nobody waits any more: then every buffer is back, but for `at_rest`, and the laws hold."""
     eventually(lambda: buffers_taken(rig) <= at_rest + slack, 12, f"all packet buffers but {at_rest} to be back")
     check_laws(rig.shuntd.ctl("metrics").stdout)
-
-
-class Victim:
-    """A client that asks for names of `pattern`, one after another, until `finish`; how many were answered well, and how long each took."""
-
-    def __init__(self, namespace, pattern, source=CLIENT, pause=0.004):
-        self.namespace, self.pattern, self.pause = namespace, pattern, pause
-        self.sock = namespace.socket(socket.SOCK_DGRAM, source)
-        self.sock.connect(("10.10.0.2", 53))
-        self.sock.settimeout(4)
-        self.asked, self.took, self.failed = 0, [], []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        while not self._stop.is_set():
-            message = query(self.pattern.format(self.asked), use_edns=0)
-            wire = message.to_wire()
-            self.asked += 1
-            start = time.monotonic()
-            try:
-                self.sock.send(wire)
-                while (answer := self.sock.recv(4096))[:2] != wire[:2]:
-                    pass
-                if answer[3] & 15 or answer[6:8] == b"\0\0":
-                    self.failed.append(dns.message.from_wire(answer).to_text() + f"\nafter {time.monotonic() - start:.3f} s")
-            except OSError as error:
-                self.failed.append(error)
-            self.took.append(time.monotonic() - start)
-            time.sleep(self.pause)
-
-    def finish(self):
-        self._stop.set()
-        self._thread.join(10)
-        self.sock.close()
-        return self
-
-    close = finish
-
-    @property
-    def share(self):
-        return 1 - len(self.failed) / self.asked
-
-    def median(self):
-        return statistics.median(self.took)
 
 
 def answering(rig, address):
@@ -200,11 +152,11 @@ def test_a_flood_of_one_client_pays_by_its_own_limit(rig):
     flood = rig.add(Flood(rig.left, "silent.test", 10000, 3, source=CLIENT2))
     eventually(lambda: rig.counter("client_limit") > 1000, what="the flood to be over its limit")
     assert ask(rig.left, "flood.silent.test", source=CLIENT2, timeout=0.3) is None
-    victim = rig.add(Victim(rig.left, "victim{}.test"))
+    victim = rig.add(Steady(rig.left, "victim{}.test"))
     flood.finish()
     victim.finish()
     assert victim.asked > 100
-    assert victim.share >= 0.99, "\n".join(map(str, victim.failed[:3]))
+    assert victim.share >= 0.99, victim.complaints()
     assert rig.counter("pending_full") == 0
     settled(rig)
 
@@ -218,30 +170,30 @@ def test_pending_table_full_and_a_victim_is_answered(rig):
     assert rig.shuntd.json("status")["limiting_resource"] == "pending queries of worker 0"
     refused = ask(rig.left, "more.silent.test", use_edns=0)
     assert (rcode(refused), extended_errors(refused)) == ("SERVFAIL", [23])
-    victim = rig.add(Victim(rig.left, "victim{}.test"))
+    victim = rig.add(Steady(rig.left, "victim{}.test"))
     for flood in floods:
         flood.finish()
     victim.finish()
     assert rig.counter("pending_full") > 1000
     assert victim.asked > 100
-    assert victim.share >= 0.99, "\n".join(map(str, victim.failed[:3]))
+    assert victim.share >= 0.99, victim.complaints()
     settled(rig)
 
 
 def test_random_labels_below_one_slow_domain_leave_other_rules_their_latency(rig):
     start_beside_silence(rig, "queries_per_client = 20000\nqueries_per_upstream = 1000")
-    calm = rig.add(Victim(rig.left, "calm{}.test"))
+    calm = rig.add(Steady(rig.left, "calm{}.test"))
     time.sleep(1.5)
     calm.finish()
     flood = rig.add(Flood(rig.left, "silent.test", 8000, 3, source=CLIENT2))
     eventually(lambda: rig.counter("pending_full") > 1000, what="the rule's limit to be reached")
     refused = ask(rig.left, "one.silent.test", use_edns=0)
     assert (rcode(refused), extended_errors(refused)) == ("SERVFAIL", [23])
-    victim = rig.add(Victim(rig.left, "victim{}.test"))
+    victim = rig.add(Steady(rig.left, "victim{}.test"))
     flood.finish()
     victim.finish()
     assert rig.shuntd.json("status")["workers"][0]["pending"] <= 1010
-    assert victim.share >= 0.99, "\n".join(map(str, victim.failed[:3]))
+    assert victim.share >= 0.99, victim.complaints()
     # The flood is made on the victim's core: some of that is in the figure. An answer that had to wait for a deadline would take 2 s.
     assert victim.median() < 3 * calm.median() + 0.005, (victim.median(), calm.median())
     settled(rig)
