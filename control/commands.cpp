@@ -305,14 +305,16 @@ void Control::handle(const json& request, ControlSocket::Done done) {
   if (command != "reload" && command != "rollback") return done(ok_reply(run_command(command, request)));
   auto change = command == "reload" ? reload(request.value("dry_run", false)) : rollback();
   asio::co_spawn(io_, std::move(change),
-                 [done = std::move(done), command](std::exception_ptr failed, Result<json> result) {
+                 [this, before = generation_->number(), done = std::move(done), command](
+                     std::exception_ptr failed, Result<json> result) {
                    if (failed != nullptr) return done(error_reply("it failed; nothing was changed"));
                    if (result) {
                      spdlog::info("{}", (*result)["summary"].get<std::string>());
                      return done(ok_reply(std::move(*result)));
                    }
                    json reply = error_reply(result.error());
-                   if (command == "reload") reply["code"] = 78;
+                   // What was published, and not taken in time, is no mistake in the file.
+                   if (command == "reload" && generation_->number() == before) reply["code"] = 78;
                    done(std::move(reply));
                  });
 }

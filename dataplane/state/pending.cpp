@@ -13,6 +13,11 @@ std::uint32_t waiters_for(std::uint32_t slots) {
   return slots + slots / 2;
 }
 
+// Half of them stay free, also when every slot has made all its tries: then a few draws find one.
+constexpr std::size_t pairs_for(std::uint32_t slots) {
+  return std::size_t{slots} * kMaxTries * 2;
+}
+
 constexpr std::size_t round_up(std::size_t octets) {
   return (octets + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
@@ -40,7 +45,7 @@ class Dealer {
 std::size_t Pending::memory_octets(std::uint32_t slots) {
   const std::size_t waiters = waiters_for(slots);
   return round_up(slots * sizeof(Slot)) + round_up(waiters * sizeof(Waiter)) + round_up(slots * 4) +
-         round_up(waiters * 4) + round_up(std::size_t{slots} * 2 * sizeof(Pair)) +
+         round_up(waiters * 4) + round_up(pairs_for(slots) * sizeof(Pair)) +
          round_up(std::size_t{slots} * 2 * 4) + round_up(kSpokes * 4) + round_up(kLoads * 4) * 2;
 }
 
@@ -53,12 +58,13 @@ Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts p
   waiters_ = dealer.take<Waiter>(waiters_for(slots));
   free_slots_ = dealer.take<std::uint32_t>(slots);
   free_waiters_ = dealer.take<std::uint32_t>(waiters_.size());
-  pairs_ = dealer.take<Pair>(std::size_t{slots} * 2);
+  pairs_ = dealer.take<Pair>(pairs_for(slots));
   equals_ = dealer.take<std::uint32_t>(std::size_t{slots} * 2);
   spokes_ = dealer.take<std::uint32_t>(kSpokes);
   client_load_ = dealer.take<std::uint32_t>(kLoads);
   upstream_load_ = dealer.take<std::uint32_t>(kLoads);
-  pair_mask_ = equal_mask_ = slots * 2 - 1;
+  pair_mask_ = static_cast<std::uint32_t>(pairs_for(slots) - 1);
+  equal_mask_ = slots * 2 - 1;
   for (auto table : {equals_, spokes_})
     std::fill(table.begin(), table.end(), kNone);
   for (std::uint32_t i = 0; i < slots; ++i)

@@ -5,8 +5,8 @@
 // answer is asked for again before it expires. It is found in three ways:
 //   by source port and id   an upstream's answer: one bucket, no search. Port and id are drawn from a
 //   cryptographic generator until
-//                           their keyed hash names a free bucket (twice as many as slots), so the index costs
-//                           no entropy
+//                           their keyed hash names a free bucket (twice as many as there can be tries), so
+//                           the index costs no entropy
 //   by question             an equal question joins the slot instead of being sent again
 //   by deadline             a timing wheel
 // A second try draws a pair of its own; the first stays valid until the slot ends, so that a slow answer

@@ -40,7 +40,7 @@ def pytest_runtest_makereport(item):
 
 # DPDK 22.11's net_memif frees its rings when the peer goes, in a thread of its own: a process that was taken off its core inside the driver
 # then ends with SIGSEGV. What was tested is not the driver's life, so such a test begins anew, and says so.
-PEERS_GO = ("test_memif", "test_perf")
+PEERS_GO = ("test_memif", "test_perf", "test_resources", "test_control_busy", "test_soak")
 CRASHED = f"assert -{int(signal.SIGSEGV)} =="
 
 

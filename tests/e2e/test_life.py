@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 
@@ -152,6 +153,81 @@ def check_laws(metrics):
     assert total("answers", "taken_over") == total("answers_taken", "dropped_answers")
 
 
+def test_another_users_connection_to_the_control_socket_is_refused(rig):
+    rig.add(ScriptedServer(rig.right, SERVER))
+    rig.start(rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER)))
+    rig.folder.chmod(0o755)  # so that the socket itself is what refuses
+
+    def as_user(user, group):
+        return run("setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", SHUNTCTL, "--socket", rig.shuntd.socket, "status", check=False)
+
+    nobody = 65534
+    done = as_user(nobody, nobody)
+    assert done.returncode == 69
+    assert "ermission denied" in done.stderr, done.stderr
+    os.chown(rig.shuntd.socket, 0, 4242)
+    assert as_user(nobody, 4242).returncode == 0, "the socket's group may"
+    assert as_user(nobody, nobody).returncode == 69
+
+
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+
+
+def test_the_wall_clock_jumps_and_nothing_happens(rig):
+    """By a day ahead, and two back, in the daemon's eyes alone: libfaketime changes what it reads of the wall clock, not of the monotonic one."""
+    clock = rig.folder / "clock"
+    clock.write_text("+0")
+    rig.add(ScriptedServer(rig.right, SERVER, lambda a: None if a.text == "late.test" else a.answer("60 A 192.0.2.1")))
+    rig.write(rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER, timeout_ms=500), limits="tcp_idle_ms = 60000"))
+    rig.shuntd = FakeClockShuntd(rig, clock).wait_ready()
+    rig.wait_up("main")
+    first = ask(rig.left, "kept.test").answer[0].ttl
+    asked = len(rig.things[0].queries("kept.test"))
+    since = upstream_since(rig)
+    with Stream(rig.left) as stream:
+        stream.send(query("kept.test"))
+        assert stream.receive()
+        for jump in ("+86400", "-86400"):
+            start = time.monotonic()
+            clock.write_text(jump)
+            eventually(lambda: log_day(rig) == time.strftime("%Y-%m-%d", time.gmtime(time.time() + int(jump))), 5, "the daemon to see the jump")
+            kept = ask(rig.left, "kept.test").answer[0].ttl
+            assert first - 10 <= kept <= first, "the cached answer has its age"
+            stream.send(query("kept.test"))
+            assert addresses(stream.receive()) == ["192.0.2.1"], "the connection stays"
+            began = time.monotonic()
+            assert rcode(ask(rig.left, "late.test", timeout=4)) == "SERVFAIL"
+            assert time.monotonic() - began < 3
+            assert rig.target_up("main")
+            assert 0 <= upstream_since(rig) - since <= time.monotonic() - start + 30
+            assert rig.shuntd.json("status")["uptime_seconds"] < 60
+    assert len(rig.things[0].queries("kept.test")) == asked
+    assert rig.shuntd.stop() == 0
+
+
+def upstream_since(rig):
+    return rig.shuntd.json("upstreams")["upstreams"][0]["targets"][0]["since_seconds"]
+
+
+def log_day(rig):
+    """The day that the daemon's clock shows: that of its last word, said now."""
+    rig.shuntd.ctl("reload")
+    return rig.shuntd.log_text().splitlines()[-1][:10]
+
+
+class FakeClockShuntd(Shuntd):
+    """The daemon, with a wall clock that is off by what a file says."""
+
+    def __init__(self, rig, clock):
+        self.socket = rig.folder / "control.sock"
+        self.log_path = rig.folder / "shuntd.log"
+        self.log = open(self.log_path, "ab")
+        self.process = rig.gw.popen(
+            SHUNTD, "--config", rig.folder / "shunt.toml", stdout=self.log, stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], "TZ": "UTC", "LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"})
+
+
 def test_exit_codes_of_the_programs(rig):
     path = rig.write(rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER)))
     assert run(SHUNTD, "--version").stdout.strip()
@@ -218,7 +294,6 @@ def test_a_namespace_that_is_missing_is_made(rig):
     rig.write(rig.config(rules=["test forward main"], upstreams=upstream("main", DEFAULT_SERVER))
               .replace(f'namespace = "{rig.mirror.name}"', f'namespace = "{name}"'))
     # Not through `ip netns exec`, inside which a namespace that is made is not seen outside.
-    import subprocess
     process = subprocess.Popen(["nsenter", f"--net=/run/netns/{rig.gw.name}", str(SHUNTD), "--config", str(rig.folder / "shunt.toml")],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -326,6 +326,18 @@ TEST(Limits, pending_table_full_gives_servfail_and_every_buffer_comes_back) {
   rig.check_laws();
 }
 
+TEST(Limits, every_try_of_a_full_table_finds_a_port_and_an_id) {
+  Rig rig({.pending = 64});
+  for (unsigned i = 0; i < 64; ++i)
+    rig.ask(query("n" + std::to_string(i) + ".corp"));
+  rig.turn();
+  EXPECT_EQ(rig.stats()[Counter::forwarded], 64u);
+  rig.turn(810);
+  EXPECT_EQ(rig.stats()[Counter::retried], 64u);
+  EXPECT_EQ(rig.stats()[Counter::upstream_without_path], 0u);
+  rig.check_laws();
+}
+
 // --- several workers
 // ------------------------------------------------------------------------------------------------------------
 
