@@ -111,14 +111,16 @@ bool RuleFigures::wake_numbers(Clock::time_point now) {
 
 void RuleFigures::take(const RuleSample& sample) {
   if (!sampling_ || sample.epoch != epoch_) return;
-  ++taken_;
+  taken_ += sample.queries;
   // The epoch is this generation's, and so is the set.
   const std::pair key{static_cast<const rules::RuleSet*>(sample.set), sample.rule};
-  if (const auto found = sampled_.find(key); found != sampled_.end()) {
-    ++found->second;
-  } else if (sampled_.size() < kMostSampled && find_set_at(*generation_, sample.set) != nullptr) {
-    sampled_.emplace(key, 1);
+  auto found = sampled_.find(key);
+  if (found == sampled_.end()) {
+    if (sampled_.size() == kMostSampled || find_set_at(*generation_, sample.set) == nullptr) return;
+    found = sampled_.try_emplace(key).first;
   }
+  found->second.queries += sample.queries;
+  ++found->second.samples;
 }
 
 // Those who may have to give up their number, by queries in the round, fewest first.
@@ -137,30 +139,32 @@ std::vector<std::pair<std::uint64_t, RuleFigures::Entry*>> RuleFigures::end_roun
 
 // True where numbers changed hands.
 bool RuleFigures::judge(Clock::time_point now, std::uint64_t offered) {
-  // Each sample that arrived stands for so many queries.
-  const std::uint64_t each =
-      taken_ == 0 ? 0 : RuleSampler::kApart * std::max(taken_, offered - offered_before_) / taken_;
-  std::map<std::string, std::pair<std::uint64_t, RulePlace>> by_identity;
-  for (const auto& [place, samples] : sampled_) {
+  // What arrived stands for what found no room, too.
+  const std::uint64_t each = taken_ == 0 ? 0 : std::max(taken_, offered - offered_before_) / taken_;
+  std::map<std::string, std::pair<Sampled, RulePlace>> by_identity;
+  for (const auto& [place, sampled] : sampled_) {
     const RulePlace at{place.first, place.second};
     auto& found = by_identity[identity_of(*generation_, at).key];
-    found.first += samples;
+    found.first.queries += sampled.queries;
+    found.first.samples += sampled.samples;
     found.second = at;
   }
-  std::vector<std::pair<std::uint64_t, RulePlace>> busy;
+  std::vector<std::pair<Sampled, RulePlace>> busy;
   for (const auto& [key, found] : by_identity)
     busy.push_back(found);
-  std::sort(busy.begin(), busy.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::sort(busy.begin(), busy.end(),
+            [](const auto& a, const auto& b) { return a.first.queries > b.first.queries; });
 
   const auto quiet = end_round();
   auto quietest = quiet.begin();
   bool changed = false;
   std::size_t free = free_.size();
-  for (const auto& [samples, place] : busy) {
+  for (const auto& [sampled, place] : busy) {
     if (free == 0) break;
     if (wanted_ >= limit_) {
-      if (quietest == quiet.end() || samples < kLeastSamples) break;
-      if (samples * each <= kClearly * quietest->first) break;
+      if (quietest == quiet.end()) break;
+      if (sampled.samples < kLeastSamples) continue;
+      if (sampled.queries * each <= kClearly * quietest->first) break;
       quietest->second->wanted = false;
       quietest->second->places.clear();
       --wanted_;

@@ -45,7 +45,7 @@ class RuleFigures {
   /// What is to be published with the generation's snapshot.
   Counted set_generation(std::shared_ptr<const Generation> generation, Clock::time_point now);
   void take(const RuleSample& sample);
-  /// Every second or more often. `offered`: samples that workers ever had, whether they found room or not.
+  /// Every second or more often. `offered`: SampleRing::offered() of all workers.
   /// What it returns, if anything, is to be published: with routings of its own, from `next_routing`.
   Counted tick(Clock::time_point now, std::uint64_t offered,
                const std::function<state::Routing()>& next_routing);
@@ -87,8 +87,12 @@ class RuleFigures {
   bool missing_ = false;  ///< one that is wanted found no number
   bool sampling_ = false;
   std::uint32_t epoch_ = 0;
-  std::map<std::pair<const rules::RuleSet*, rules::RuleIndex>, std::uint64_t> sampled_;  ///< in this round
-  std::uint64_t taken_ = 0, offered_before_ = 0;
+  struct Sampled {
+    std::uint64_t queries = 0;  ///< that the samples stand for
+    std::uint64_t samples = 0;
+  };
+  std::map<std::pair<const rules::RuleSet*, rules::RuleIndex>, Sampled> sampled_;  ///< in this round
+  std::uint64_t taken_ = 0, offered_before_ = 0;                                   ///< in queries
   Clock::time_point round_began_{};
 };
 

@@ -22,6 +22,7 @@ import readme  # noqa: E402
 import reloads  # noqa: E402
 import report  # noqa: E402
 import scale  # noqa: E402
+import stalls  # noqa: E402
 from gateway import RULES, Build, write_rules  # noqa: E402
 from netns import Namespace, remove_leftovers  # noqa: E402
 from processes import ROOT, BenchError, foreign_seconds, foreign_share, machine  # noqa: E402
@@ -109,6 +110,9 @@ def _memif(options: argparse.Namespace, build: Build, folder: pathlib.Path, resu
     cases = [case for case in memif.CASES if case.key in options.parts]
     if not cases:
         return
+    if any(case.rate for case in cases):
+        result["stalls"] = stalls.measure(folder, [GENERATOR_CORE, worker_core()])
+        tell(stalls.sentence(result["stalls"]))
     mirror = Namespace("memif-mirror")
     try:
         rig = memif.Rig(build, folder, mirror, GENERATOR_CORE, worker_core())

@@ -1,6 +1,7 @@
 """Figures as tables: on the terminal, and as Markdown for README.md and bench/README.md."""
 from __future__ import annotations
 
+import stalls
 from bar import Verdict, verdicts
 from paper import MEMORY_OCTETS, efficiency, estimates
 
@@ -133,6 +134,8 @@ def terminal(result: dict) -> str:
     parts = [machine_line(result)]
     if result.get("memif"):
         parts.append(plain(memif_table(result)))
+    if result.get("stalls"):
+        parts.append(stalls.sentence(result["stalls"]))
     if result.get("peers"):
         parts.append(plain(peers_table(result)))
     if result.get("workers"):
@@ -162,7 +165,11 @@ link's limit counts more than the rate. {_sentence(result)}
 
 {markdown(bar_table(verdicts(result)))}
 
-[bench/README.md](bench/README.md) has all figures, what each means, and how to repeat them."""
+{_stalls(result)}[bench/README.md](bench/README.md) has all figures, what each means, and how to repeat them."""
+
+
+def _stalls(result: dict) -> str:
+    return stalls.sentence(result["stalls"]) + ".\n\n" if result.get("stalls") else ""
 
 
 def _sentence(result: dict) -> str:
@@ -173,6 +180,8 @@ def _sentence(result: dict) -> str:
 def results_block(result: dict) -> str:
     parts = [machine_line(result) + "."]
     parts += [markdown(table) for table in (memif_table(result), peers_table(result)) if table[1]]
+    if result.get("stalls"):
+        parts.append(stalls.sentence(result["stalls"]) + ".")
     if result.get("workers"):
         parts.append(markdown(workers_table(result)))
     if result.get("micro"):

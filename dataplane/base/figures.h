@@ -98,7 +98,8 @@ struct FigureCounts {
 struct RuleSample {
   const void* set;  ///< the rule set's address: to be compared, not followed
   std::uint32_t rule;
-  std::uint32_t epoch;  ///< of the figures that were current
+  std::uint32_t epoch;    ///< of the figures that were current
+  std::uint32_t queries;  ///< that it stands for
 };
 
 /// Samples on their way from a worker to the control plane. What finds no room is counted as offered only.
@@ -108,11 +109,15 @@ class SampleRing {
 
   /// By the worker.
   void push(const RuleSample& sample) {
-    bump(offered_);
+    bump(offered_, sample.queries);
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
     if (head - tail_.load(std::memory_order_acquire) == kSize) return;
     samples_[head % kSize] = sample;
     head_.store(head + 1, std::memory_order_release);
+  }
+  /// By the worker: more than half of it is taken.
+  bool crowded() const {
+    return head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_relaxed) > kSize / 2;
   }
   /// By the control plane: calls `take` with each.
   template <typename Take>
@@ -123,6 +128,7 @@ class SampleRing {
       take(samples_[tail % kSize]);
     tail_.store(tail, std::memory_order_release);
   }
+  /// Queries that samples stood for, those without room included.
   std::uint64_t offered() const { return offered_.load(std::memory_order_relaxed); }
 
  private:

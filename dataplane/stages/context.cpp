@@ -19,4 +19,9 @@ Context::Context(const ContextOptions& options)
       figures(std::make_unique<Figure[]>(kMaxFigures)),
       samples(std::make_unique<SampleRing>()) {}
 
+void Context::take_sample(const void* set, rules::RuleIndex rule) {
+  const std::uint32_t queries = sampler.rearm(random, samples->crowded());
+  samples->push({set, rule, view->counted->epoch, queries});
+}
+
 }  // namespace shunt

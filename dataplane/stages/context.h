@@ -107,6 +107,9 @@ struct Context {
     return network < snapshot->networks.size() ? snapshot->networks[network].routing : state::kNoRouting;
   }
   Figure& figure(FigureNumber number) { return figures[number]; }
+  /// Tells the control plane of a query that the sampler drew, and that went to that rule, which has no
+  /// figures.
+  void take_sample(const void* set, rules::RuleIndex rule);
 
   const rules::FigureTable* counted_rules = &no_rules_;
 

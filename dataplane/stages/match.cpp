@@ -95,8 +95,7 @@ void find_figure(Context& context, Query& q) {
   q.key.figure = context.counted_rules->find(q.set, q.match.rule);
   if (q.key.figure != 0 || !(q.sampled || context.sampler.due())) [[likely]]
     return;
-  context.sampler.rearm(context.random);
-  context.samples->push({q.set, q.match.rule, context.view->counted->epoch});
+  context.take_sample(q.set, q.match.rule);
 }
 
 // Finishes one query's match: true where it goes on to an upstream.

@@ -14,8 +14,7 @@ void count(Context& context, const rules::RuleSet* set, rules::RuleIndex rule) {
   const FigureNumber figure = context.counted_rules->find(set, rule);
   bump(context.figure(figure).watched);
   if (figure != 0 || !context.sampler.due()) return;
-  context.sampler.rearm(context.random);
-  context.samples->push({set, rule, context.view->counted->epoch});
+  context.take_sample(set, rule);
 }
 
 // For the log, where there is room: a watch must not cost anybody an answer.

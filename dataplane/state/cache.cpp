@@ -369,7 +369,7 @@ bool Cache::insert_made(const CacheKey& key, const MadeAnswer& answer, std::uint
   entry.answer.nscount = static_cast<std::uint8_t>(answer.nscount);
   entry.answer.arcount = static_cast<std::uint8_t>(answer.arcount);
   entry.answer.body_length = static_cast<std::uint16_t>(answer.body.size());
-  std::memcpy(entry.body(), answer.body.data(), answer.body.size());
+  std::ranges::copy(answer.body, entry.body());  // which may be empty
   entry.answer.body_sum = net::fold(net::add_octets(0, entry.body(), answer.body.size()));
   return true;
 }

@@ -110,15 +110,15 @@ def test_an_idle_connection_is_closed(gateway):
         start = time.monotonic()
         assert stream.closed_by_peer(6)
         assert 0.8 < time.monotonic() - start < 4
-    assert gateway.counter("closed_idle") >= 1
+    assert gateway.counter("closed_idle", "TCP") >= 1
 
 
 def test_a_client_that_never_finishes_its_query_is_closed(gateway):
-    before = gateway.counter("closed_slow_sender") + gateway.counter("closed_idle")
+    before = gateway.counter("closed_slow_sender") + gateway.counter("closed_idle", "TCP")
     with Stream(gateway.left) as stream:
         stream.socket.sendall(frame(query("half.test"))[:7])
         assert stream.closed_by_peer(9)
-    assert gateway.counter("closed_slow_sender") + gateway.counter("closed_idle") == before + 1
+    assert gateway.counter("closed_slow_sender") + gateway.counter("closed_idle", "TCP") == before + 1
 
 
 @pytest.mark.parametrize("rdtype", ["AXFR", "IXFR"])

@@ -36,7 +36,8 @@ class Certificate {
  private:
   Certificate(const std::string& name, const std::string& alternative, const Certificate* issuer, long begin,
               long end)
-      : key_(EVP_EC_gen("P-256"), EVP_PKEY_free), x509_(X509_new(), X509_free) {
+      : key_(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"), EVP_PKEY_free),
+        x509_(X509_new(), X509_free) {
     static long serial = 1;
     X509_set_version(x509_.get(), 2);
     ASN1_INTEGER_set(X509_get_serialNumber(x509_.get()), ++serial);

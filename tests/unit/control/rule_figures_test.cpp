@@ -52,8 +52,8 @@ class RuleFiguresTest : public ::testing::Test {
       if (built->name != set) continue;
       const rules::Match match = find(*built->set, name);
       for (unsigned i = 0; i < times; ++i)
-        figures_.take({built->set.get(), match.rule, counted_->epoch});
-      offered_ += times;
+        figures_.take({built->set.get(), match.rule, counted_->epoch, RuleSampler::kApart});
+      offered_ += times * RuleSampler::kApart;
     }
   }
   static rules::Match find(const rules::RuleSet& set, const std::string& name) {
@@ -191,7 +191,7 @@ TEST_F(RuleFiguresTest, SamplesThatFoundNoRoomCountForThoseThatDid) {
   tick(RuleFigures::kRound);
   hit(number("one", "a.corp"), 100 * RuleSampler::kApart);
   sample("one", "b.corp", 50);
-  offered_ += 450;
+  offered_ += 450 * RuleSampler::kApart;
   EXPECT_TRUE(tick(RuleFigures::kRound));
   EXPECT_NE(number("one", "b.corp"), 0);
 }
@@ -200,8 +200,8 @@ TEST_F(RuleFiguresTest, OldSamplesAndForeignSetsAreNoticed) {
   load({{"one", R"("a.corp block drop", "b.corp block drop")"}}, "[metrics]\nrules = 1\n");
   const rules::RuleSet* set = generation_->rule_sets[0]->set.get();
   for (unsigned i = 0; i < 100; ++i) {
-    figures_.take({set, 0, counted_->epoch - 1});
-    figures_.take({&i, 0, counted_->epoch});
+    figures_.take({set, 0, counted_->epoch - 1, RuleSampler::kApart});
+    figures_.take({&i, 0, counted_->epoch, RuleSampler::kApart});
   }
   EXPECT_FALSE(tick(RuleFigures::kRound));
 }

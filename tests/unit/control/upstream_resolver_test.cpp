@@ -113,9 +113,9 @@ class UpstreamResolverTest : public ::testing::Test {
   std::shared_ptr<UpstreamTarget> target(UpstreamTargetOptions options) {
     return std::make_shared<UpstreamTarget>(
         io_, random_, resolver_->counters(), std::move(options),
-        UpstreamObserver{[this] { ++told_.sent; }, [this](std::chrono::nanoseconds, std::uint8_t) { ++told_.answered; },
-                         [this] { ++told_.timed_out; },
-                         [this](const std::string& why) { told_.failed.push_back(why); }});
+        UpstreamObserver{
+            [this] { ++told_.sent; }, [this](std::chrono::nanoseconds, std::uint8_t) { ++told_.answered; },
+            [this] { ++told_.timed_out; }, [this](const std::string& why) { told_.failed.push_back(why); }});
   }
   std::shared_ptr<Outcome> ask(std::vector<std::shared_ptr<UpstreamTarget>> targets,
                                std::uint32_t timeout_ms = 2000, const Bytes& message = query()) {

@@ -195,24 +195,46 @@ TEST_F(Figures, samples_name_rules_without_figures_cached_or_not) {
   const auto all = samples();
   EXPECT_GT(all.size(), 60u);
   EXPECT_LT(all.size(), 140u);
+  std::uint64_t queries = 0;
   for (const RuleSample& sample : all) {
+    queries += sample.queries;
     EXPECT_EQ(sample.set, set());
     EXPECT_EQ(sample.rule, rule("nx.example"));
     EXPECT_EQ(sample.epoch, epoch_);
   }
-  EXPECT_EQ(rig.worker().samples().offered(), all.size());
+  EXPECT_EQ(rig.worker().samples().offered(), queries);
+  EXPECT_NEAR(static_cast<double>(queries), 6400, 256);
   EXPECT_EQ(rig.stats()[Counter::answered_cache] + rig.stats()[Counter::answered_rule], 7400u);
+}
+
+TEST_F(Figures, samples_are_further_apart_where_the_control_plane_takes_no_more) {
+  number({{"corp", kCorp}}, 0, true);
+  SampleRing& ring = rig.worker().samples();
+  while (!ring.crowded())
+    ring.push({nullptr, 0, 0, 0});
+  ask_cached("x.nx.example", 20'000);
+  std::uint64_t queries = 0;
+  unsigned count = 0;
+  for (const RuleSample& sample : samples()) {
+    if (sample.set == nullptr) continue;
+    queries += sample.queries;
+    ++count;
+  }
+  EXPECT_GT(count, 3u);
+  EXPECT_LT(count, 40u);
+  EXPECT_GT(queries, 20'000u - RuleSampler::kMostApartCrowded);
+  EXPECT_LE(queries, 20'000u + RuleSampler::kMostApart);
 }
 
 TEST_F(Figures, a_full_ring_of_samples_loses_the_newest) {
   SampleRing ring;
   for (std::uint32_t i = 0; i < SampleRing::kSize + 5; ++i)
-    ring.push({nullptr, i, 0});
-  EXPECT_EQ(ring.offered(), SampleRing::kSize + 5);
+    ring.push({nullptr, i, 0, 3});
+  EXPECT_EQ(ring.offered(), 3 * (SampleRing::kSize + 5));
   std::uint32_t next = 0;
   ring.drain([&](const RuleSample& sample) { EXPECT_EQ(sample.rule, next++); });
   EXPECT_EQ(next, SampleRing::kSize);
-  ring.push({nullptr, 77, 0});
+  ring.push({nullptr, 77, 0, 1});
   unsigned drained = 0;
   ring.drain([&](const RuleSample& sample) {
     EXPECT_EQ(sample.rule, 77u);
