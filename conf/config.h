@@ -104,6 +104,7 @@ struct Upstream {  // [[upstream]]
   std::string probe = ". NS";  // NAME TYPE; both checked
   HealthCheck health;
   TtlBounds ttl;
+  bool prefetch = true;  // prefetch
   Position position;
 };
 

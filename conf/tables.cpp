@@ -144,6 +144,7 @@ void read_upstream(Reader& t, Upstream& upstream, const std::string& config_path
       {{"servfail", OnAllDown::kServfail}, {"stale", OnAllDown::kStale}, {"default", OnAllDown::kDefault}});
   t.integer({"timeout_ms", "800"}, upstream.timeout_ms, 1, kMostTimeoutMs);
   t.text({"probe", "\"health.onprem.corp A\""}, upstream.probe, check_probe);
+  t.boolean({"prefetch", "true"}, upstream.prefetch);
 }
 
 void read_rules(Reader& t, RuleSet& set, const std::string& config_path) {

@@ -156,7 +156,8 @@ std::vector<std::string> differences(const conf::Upstream& a, const conf::Upstre
                    std::pair(&U::protocol, "protocol"), std::pair(&U::tls_name, "tls_name"),
                    std::pair(&U::tls_trust, "tls_ca"), std::pair(&U::policy, "policy"),
                    std::pair(&U::on_all_down, "on_all_down"), std::pair(&U::timeout_ms, "timeout_ms"),
-                   std::pair(&U::probe, "probe"), std::pair(&U::health, "health"), std::pair(&U::ttl, "ttl"));
+                   std::pair(&U::probe, "probe"), std::pair(&U::health, "health"), std::pair(&U::ttl, "ttl"),
+                   std::pair(&U::prefetch, "prefetch"));
 }
 // Their rules are told one by one.
 std::vector<std::string> differences(const conf::RuleSet& /*a*/, const conf::RuleSet& /*b*/) {

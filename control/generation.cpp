@@ -165,6 +165,7 @@ class SnapshotMaker {
     to.max_ttl = from.ttl.max;
     to.failure_ttl = from.ttl.failure;
     to.stale_ttl = from.ttl.stale;
+    to.prefetch = from.prefetch;
     to.name = from.name;
     for (const SocketAddress& address : from.targets) {
       auto id = registry_.target(snapshot_->generation, from.name, address);

@@ -69,7 +69,7 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
   Clock::time_point deadline_;
   unsigned tries_made_ = 0;
   std::vector<std::shared_ptr<Try>> tries_;
-  std::string failures_;                 ///< for people
+  std::string failures_;  ///< for people
 };
 
 }  // namespace shunt::control

@@ -9,6 +9,7 @@
 
 #include "control/control.h"
 #include "control/endpoint.h"
+#include "control/whole_answer.h"
 #include "dataplane/dns/edns.h"
 #include "dataplane/dns/reply.h"
 
@@ -35,26 +36,6 @@ Result<int> make_listener(const SocketAddress& address) {
   }
   if (::listen(fd.get(), kBacklog) != 0) return errno_failure("cannot listen at TCP " + address.to_string());
   return fd.release();
-}
-
-// The question of a truncated answer, as it is asked again: flags of a query, our own OPT.
-std::vector<std::uint8_t> question_again(std::span<const std::uint8_t> answer) {
-  dns::Reply reply;
-  dns::Name name;
-  if (dns::parse_reply(answer, reply, name) != dns::ReplyVerdict::kGood) return {};
-  std::vector<std::uint8_t> wire(answer.begin(), answer.begin() + reply.question_end);
-  wire.resize(wire.size() + dns::kOptSize + dns::kExtendedErrorSize);
-  const auto flags = static_cast<std::uint16_t>((reply.header.flags & (dns::kRd | dns::kCd)) | dns::kAd);
-  // Of a truncated answer's records a worker leaves none but the OPT that is for the client.
-  dns::Edns opt;
-  const bool edns = dns::read_opt(answer, reply.question_end, opt);
-  dns::store_header(wire.data(), {reply.header.id, flags, 1, 0, 0, static_cast<std::uint16_t>(edns ? 1 : 0)});
-  std::size_t length = reply.question_end;
-  if (edns) {
-    length += dns::write_opt(wire.data() + length, {.udp_size = kEdnsSize, .dnssec_ok = opt.dnssec_ok});
-  }
-  wire.resize(length);
-  return wire;
 }
 
 // An address of the endpoint: what names it across generations.
@@ -165,15 +146,13 @@ void Control::ask_whole(const Message& message, std::span<const std::uint8_t> an
 // A stream client can take the answer whole.
 void Control::ask_again_over_tcp(const Message& message, std::span<const std::uint8_t> answer) {
   const TcpTicket ticket = message.ticket;
-  std::vector<std::uint8_t> otherwise = failure_instead(answer);
-  ask_whole(message, answer,
-            [this, ticket, otherwise = std::move(otherwise)](Result<std::vector<std::uint8_t>> whole) {
-              if (!whole) return otherwise.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, otherwise);
-              // Recursion is ours to offer, whatever the target says of itself.
-              std::vector<std::uint8_t>& wire = *whole;
-              store_be16(&wire[dns::kFlagsOffset], load_be16(&wire[dns::kFlagsOffset]) | dns::kRa);
-              tcp_->answer(ticket, wire);
-            });
+  std::vector<std::uint8_t> cut(answer.begin(), answer.end());
+  ask_whole(message, answer, [this, ticket, cut = std::move(cut)](Result<std::vector<std::uint8_t>> whole) {
+    std::vector<std::uint8_t> wire;
+    if (whole) wire = whole_for_client(cut, *whole);
+    if (wire.empty()) wire = failure_instead(cut);
+    wire.empty() ? tcp_->drop(ticket) : tcp_->answer(ticket, wire);
+  });
 }
 
 }  // namespace shunt::control

@@ -145,6 +145,16 @@ ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t ques
   return verdict == ReplyVerdict::kGood ? read_records(message, question_end, out) : verdict;
 }
 
+std::uint16_t additionals_before_opt(std::span<const std::uint8_t> message, const Reply& reply) {
+  const unsigned others = unsigned{reply.header.ancount} + reply.header.nscount;
+  unsigned records = 0;
+  for (std::size_t at = reply.question_end; at != 0 && at < reply.opt_begin; ++records) {
+    at = skip_name(message, at);
+    at += 10u + load_be16(&message[at + 8]);
+  }
+  return static_cast<std::uint16_t>(records - others);
+}
+
 std::uint32_t cacheable_seconds(const Reply& reply, std::uint32_t failure_ttl) {
   if (reply.truncated() || reply.ttl_count > kMaxTtls) return 0;
   const std::uint32_t negative = reply.has_soa ? std::min(reply.negative_ttl, reply.min_ttl) : 0;

@@ -64,6 +64,18 @@ ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name
 /// asked, in whatever case: a name, type and class that end at `question_end`, within `message`.
 ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t question_end, Reply& out);
 
+/// Additional records that stand in front of the OPT record, which there is: where it is taken out, what
+/// follows is cut off, so that no name's compression pointer can lose its goal. Upstreams put it last nearly
+/// always.
+std::uint16_t additionals_before_opt(std::span<const std::uint8_t> message, const Reply& reply);
+
+/// An answer that says that there is nothing: no such name, or no records of the type (RFC 2308 section 2).
+inline bool is_negative(const Reply& reply) {
+  const std::uint16_t rcode = reply.rcode();
+  return rcode == static_cast<std::uint16_t>(Rcode::kNxDomain) ||
+         (rcode == static_cast<std::uint16_t>(Rcode::kNoError) && !reply.has_answer_of_type);
+}
+
 /// How long an answer may be cached (RFC 2308, RFC 2181), before the upstream's own bounds: 0 for never.
 /// Never longer than its smallest TTL. `failure_ttl` is for SERVFAIL (RFC 9520). Truncated answers, answers
 /// with more than kMaxTtls TTLs and rcodes other than NOERROR, NXDOMAIN, SERVFAIL: never; negative ones

@@ -155,13 +155,6 @@ bool within_limits(Context& context, Query& q) {
   return true;
 }
 
-state::QuestionKey question_key(const Context& context, const Query& q) {
-  const state::Origin origin = q.key.origin;
-  return {&q.question.name, q.key.hash,    q.upstream->handle,
-          origin,           q.key.routing, q.question.type,
-          q.question.klass, q.key.flags,   context.pending.equal_bucket(q.key.hash, origin)};
-}
-
 bool join(Context& context, Query& q, const state::QuestionKey& key) {
   Slot* slot = context.pending.find_equal(key);
   // Networks that share an upstream may fall back to different ones.
@@ -295,6 +288,15 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
   return send_inline(context, slot, question, only);
 }
 
+state::QuestionKey question_key(const Context& context, const Query& q) {
+  const state::Origin origin = q.key.origin;
+  return {&q.question.name,   q.key.hash,
+          q.upstream->handle, origin,
+          q.key.routing,      q.question.type,
+          q.question.klass,   q.key.flags,
+          q.key.figure,       context.pending.equal_bucket(q.key.hash, origin)};
+}
+
 void forward(Context& context, Burst& burst) {
   std::array<state::QuestionKey, kBurst> keys;
   for (unsigned n = 0; n < burst.live; ++n) {
@@ -400,7 +402,7 @@ void handle_timeouts(Context& context) {
         continue;
       }
       ++context.stats[Counter::timeouts];
-      bump(context.figure(context.pending.waiter(slot.waiters)->figure).timeouts);
+      if (slot.waiters != state::kNone) bump(context.figure(slot.figure).timeouts);
       state::TargetStats::count(context.targets[slot.attempt[slot.tries - 1].target_id].timeouts);
       end_try(context, slot);
       tell_timeout(context, slot);

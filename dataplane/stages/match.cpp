@@ -118,6 +118,23 @@ bool decide(Context& context, Burst& burst, std::uint8_t i) {
 
 }  // namespace
 
+bool find_upstream(Context& context, Query& q) {
+  const state::Network& network = context.snapshot->networks[q.network];
+  std::array<std::uint64_t, dns::kMaxLabels + 1> hashes;
+  dns::hash_suffixes(context.hash_key, q.question.name, hashes.data(), 1);
+  const auto is = [&q](Action action) { return q.set->rule(q.match.rule).action == action; };
+  q.match = network.rules.find(q.question.name, hashes.data());
+  q.set = network.rules.set_of(q.match);
+  if (q.set != nullptr && is(Action::kSystem)) {
+    q.match = network.rules.find_system(q.question.name, hashes.data());
+    q.set = network.rules.set_of(q.match);
+  }
+  if (q.set != nullptr && !is(Action::kForward)) return false;
+  q.upstream = context.snapshot->upstream(q.set != nullptr ? q.set->rule(q.match.rule).argument
+                                                           : network.default_upstream);
+  return q.upstream != nullptr;
+}
+
 void match(Context& context, Burst& burst) {
   const state::Snapshot& snapshot = *context.snapshot;
   const unsigned live = burst.live;

@@ -20,18 +20,6 @@ using state::Waiter;
   rte_pktmbuf_free(packet);
 }
 
-// Additional records that stand in front of the OPT record: what follows it is cut off, so that no name's
-// compression pointer can lose its goal. Upstreams put the OPT last nearly always.
-std::uint16_t additionals_before_opt(std::span<const std::uint8_t> message, const dns::Reply& reply) {
-  const unsigned others = unsigned{reply.header.ancount} + reply.header.nscount;
-  unsigned records = 0;
-  for (std::size_t at = reply.question_end; at != 0 && at < reply.opt_begin; ++records) {
-    at = dns::skip_name(message, at);
-    at += 10u + load_be16(&message[at + 8]);
-  }
-  return static_cast<std::uint16_t>(records - others);
-}
-
 // What every waiter's answer is made from: the upstream's message, its OPT cut off.
 struct Source {
   rte_mbuf* packet;
@@ -71,7 +59,7 @@ Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, c
   } else if (reply.edns.present) {
     s.end = reply.opt_begin;
     s.arcount = reply.opt_end == length ? static_cast<std::uint16_t>(h.arcount - 1)
-                                        : additionals_before_opt({wire, length}, reply);
+                                        : dns::additionals_before_opt({wire, length}, reply);
   }
   return s;
 }
@@ -81,6 +69,12 @@ std::uint16_t flags_for(const Waiter& w, std::uint16_t flags) {
                (w.flags & (dns::kRd | dns::kCd));
   if (w.dnssec_ok || (w.flags & dns::kAd) != 0) f |= flags & dns::kAd;
   return static_cast<std::uint16_t>(f);
+}
+
+// Without OPT there is no place for an extended RCODE, and its lower bits alone would lie.
+std::uint16_t without_extended_rcode(std::uint16_t flags) {
+  return static_cast<std::uint16_t>((flags & ~unsigned{dns::kRcodeMask}) |
+                                    static_cast<unsigned>(dns::Rcode::kServFail));
 }
 
 // The client's own spelling of the name. Mostly it stands there already: all in lower case.
@@ -121,6 +115,8 @@ struct Finished {
   const std::size_t limit =
       w.transport == state::Transport::kUdp ? std::min<std::size_t>(w.limit, room) : room;
   dns::Header header{w.id, flags_for(w, s.flags), 1, s.ancount, s.nscount, s.arcount};
+  if (s.extended_rcode != 0 && !w.edns) [[unlikely]]
+    header.flags = without_extended_rcode(header.flags);
   std::size_t length = s.end;
   if (length + opt > limit) {
     header = {w.id, static_cast<std::uint16_t>(header.flags | dns::kTc), 1, 0, 0, 0};
@@ -160,6 +156,8 @@ std::size_t room_at(const rte_mbuf* packet, const std::uint8_t* wire) {
 [[gnu::always_inline]] inline void send_to_all(Context& context, Slot& slot, const Source& s, Counter counted,
                                                const state::Try* truncated_by) {
   const bool truncated = (s.flags & dns::kTc) != 0;
+  if (slot.waiters == state::kNone) [[unlikely]]
+    return rte_pktmbuf_free(s.packet);
   for (std::uint32_t i = slot.waiters; i != state::kNone;) {
     const Waiter& w = *context.pending.waiter(i);
     i = w.next;
@@ -193,21 +191,35 @@ void close(Context& context, Slot& slot) {
   context.pending.close(slot);
 }
 
+// A target that can't answer; another may.
+bool says_failure(const dns::Reply& reply) {
+  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
+  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
+}
+
+// What the TTLs of an answer that is kept for `seconds` are cut to. A negative one's SOA counts down to the
+// end of its life, which may come before its TTL's: else who caches behind us would keep it for its MINIMUM
+// once more (RFC 2308 section 5).
+std::uint32_t greatest_ttl(const dns::Reply& reply, std::uint32_t seconds, std::uint32_t max_ttl) {
+  return dns::is_negative(reply) ? std::min(seconds, max_ttl) : max_ttl;
+}
+
 void store(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
            const dns::Reply& reply) {
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
   if (!slot.shared || upstream == nullptr) return;
+  // A failure that nobody waited for leaves the answer in place that was to be renewed.
+  if (slot.waiters == state::kNone && says_failure(reply)) [[unlikely]]
+    return;
   std::uint32_t seconds = dns::cacheable_seconds(reply, upstream->failure_ttl);
   if (reply.rcode() != static_cast<std::uint16_t>(dns::Rcode::kServFail)) {
     seconds = std::clamp(seconds, seconds == 0 ? 0 : upstream->min_ttl, upstream->max_ttl);
   }
   if (seconds == 0) return;
-  // The first waiter's routing led here, and through its rule.
-  const FigureNumber figure = context.pending.waiter(slot.waiters)->figure;
   const state::CacheKey key{slot.name.data(), slot.hash,  slot.origin,      slot.routing,
-                            slot.type,        slot.flags, slot.name_length, figure};
-  if (context.cache.insert(key, message, reply, context.now.seconds(), seconds, upstream->max_ttl,
-                           upstream->min_ttl != 0)) {
+                            slot.type,        slot.flags, slot.name_length, slot.figure};
+  if (context.cache.insert(key, message, reply, context.now.seconds(), seconds,
+                           greatest_ttl(reply, seconds, upstream->max_ttl), upstream->min_ttl != 0)) {
     ++context.stats[Counter::cache_insertions];
   }
 }
@@ -222,7 +234,8 @@ void store_zone(Context& context, const Slot& slot, std::span<const std::uint8_t
   bool stored = false;
   if (joined) {
     const std::uint32_t seconds = std::min(dns::cacheable_seconds(reply, 0), state::kMadeSeconds);
-    stored = seconds != 0 && context.cache.insert(key, message, reply, now, seconds, UINT32_MAX, false);
+    stored = seconds != 0 && context.cache.insert(key, message, reply, now, seconds,
+                                                  greatest_ttl(reply, seconds, UINT32_MAX), false);
   } else {
     const dns::Header& h = reply.header;
     stored = context.cache.insert_made(
@@ -274,15 +287,25 @@ AnswerDrop reason_of(dns::ReplyVerdict verdict) {
   drop(context, packet, reason);
 }
 
-// A target that can't answer; another may.
-bool says_failure(const dns::Reply& reply) {
-  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
-  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
-}
-
 // Of a message that is too short for one, any.
 std::uint16_t id_of(const Answer& answer) {
   return load_be16(rte_pktmbuf_mtod_offset(answer.packet, const std::uint8_t*, answer.frame.payload_offset));
+}
+
+using Options = std::span<const std::uint8_t>;
+
+// What the one client that sent options of its own gets for options, at most kMaxMessage octets: the
+// upstream's. Of a truncated answer to a stream client its own: the control plane asks again, with them.
+Options options_for(Context& context, const Slot& slot, const std::uint8_t* wire, const dns::Reply& reply) {
+  if (!reply.truncated()) {
+    const dns::Edns& edns = reply.edns;
+    return edns.options_length <= kMaxMessage ? Options(wire + edns.options_offset, edns.options_length)
+                                              : Options();
+  }
+  if (context.pending.waiter(slot.waiters)->transport != state::Transport::kStream) return {};
+  const auto* const question = rte_pktmbuf_mtod(slot.held, const std::uint8_t*);
+  const std::size_t begin = dns::kHeaderSize + slot.name_length + 4u + dns::kOptSize;
+  return {question + begin, slot.held->data_len - begin};
 }
 
 // Stores the answer, sends it to all and closes the slot; see deliver().
@@ -295,14 +318,13 @@ std::uint16_t id_of(const Answer& answer) {
     store(context, slot, {wire, length}, reply);
   }
   Source source = make_source(packet, wire, length, reply, is_lower);
-  // The upstream's options are for the client whose own options went there, and for nobody else. They are
-  // copied, because our OPT is written over theirs.
+  // Nobody else gets any. They are copied, because our OPT is written over theirs.
   std::array<std::uint8_t, kMaxMessage> options;
-  if (slot.held != nullptr && reply.edns.options_length != 0 && reply.edns.options_length <= options.size() &&
-      !reply.truncated()) {
-    std::memcpy(options.data(), wire + reply.edns.options_offset, reply.edns.options_length);
+  if (slot.held != nullptr) [[unlikely]] {
+    const Options given = options_for(context, slot, wire, reply);
+    std::copy(given.begin(), given.end(), options.begin());
     source.options = options.data();
-    source.options_length = reply.edns.options_length;
+    source.options_length = static_cast<std::uint16_t>(given.size());
   }
   send_to_all(context, slot, source, counter_of(slot), from);
   close(context, slot);
@@ -343,6 +365,8 @@ void relay_one(Context& context, const Answer& answer, std::uint32_t bucket, dns
 
 void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
              const dns::Reply& reply, const state::Try* from) {
+  if (says_failure(reply) && slot.waiters != state::kNone && fall_back_to_stale(context, slot)) [[unlikely]]
+    return rte_pktmbuf_free(packet);
   const bool is_lower = equal_octets(wire + dns::kHeaderSize, slot.name.data(), slot.name_length);
   finish(context, slot, packet, wire, length, reply, from, is_lower);
 }
@@ -374,6 +398,8 @@ std::uint16_t write_question(const Slot& slot, std::uint8_t* wire) {
 }
 
 void fail(Context& context, Slot& slot, dns::ExtendedError error) {
+  // Nobody waits: the answer that was to be renewed stays, and the next query for it finds out by itself.
+  if (slot.waiters == state::kNone) return close(context, slot);
   if (fall_back(context, slot)) return;
   rte_mbuf* packet = rte_pktmbuf_alloc(context.pool);
   const Waiter* first = context.pending.waiter(slot.waiters);

@@ -39,6 +39,10 @@ void parse(Context& context, Burst& burst);
 /// key's origin set.
 void match(Context& context, Burst& burst);
 
+/// The upstream that the network's rules lead one query to, as match() would: sets its upstream, match and
+/// set. False where they lead to none. Counts nothing.
+bool find_upstream(Context& context, Query& query);
+
 // watch.cpp
 // ---------------------------------------------------------------------------------------------------------
 /// Finds the watches that fire for a network's queries (names[i], null: another's), whose matches are `best`:
@@ -53,11 +57,20 @@ void answer_routed(Context& context, Burst& burst);
 /// After the match: answers what the cache holds for the origin.
 void answer_from_cache(Context& context, Burst& burst);
 
+// refetch.cpp
+// -----------------------------------------------------------------------------------------------------
+/// A query was answered from the cache, by an answer that is hot and about to expire (`due`, CacheHit::due):
+/// asks for it again, unless that is under way or there is little room. The query's packet is gone; its
+/// question, key and network are needed. `figure` is the rule's.
+void refetch(Context& context, Query& query, state::CacheEntry& due, FigureNumber figure);
+
 // forward.cpp
 // -------------------------------------------------------------------------------------------------------
 /// Gives every remaining query a pending slot: joins an equal one in flight, sends it to a target, or hands
 /// it to the control plane. Nothing is alive afterwards.
 void forward(Context& context, Burst& burst);
+/// What makes the query's question equal to another's.
+state::QuestionKey question_key(const Context& context, const Query& query);
 /// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
 /// (kAsk). Takes the packet.
 void take_decision(Context& context, rte_mbuf* packet);

@@ -170,7 +170,7 @@ void Cache::State::move_to_main(CacheEntry& entry, std::uint32_t from) {
   const std::uint32_t to = main.allocate(entry.units, entry_memory);
   CacheEntry& moved = at(to);
   std::memmove(static_cast<void*>(&moved), &entry, size);
-  moved.state = 0;
+  moved.state &= CacheEntry::kRefetches;
   index.move(home, from, to);
 }
 

@@ -13,6 +13,10 @@
 // The hash leaves the origin out, so that a lookup needs no rule: an answer also remembers the routing
 // (snapshot.h) under which a match led to its origin last. A query under that same routing would be led there
 // again, so it is answered without a match (find_routed); any other is matched first (find).
+//
+// A hit may tell that the answer is hot, which is to say that it was hit before, and about to expire: then it
+// is the caller's to ask for it again (stages/refetch.cpp). All that costs a hit is that it compares its age
+// with the age at which that begins, instead of with the age at which it expires.
 #pragma once
 
 #include <cstddef>
@@ -116,10 +120,17 @@ class Cache {
   bool search(const CacheKey& key, std::uint32_t now, CacheHit& hit);
   /// What find_routed() finds where no place was proposed, or the wrong one; or null.
   CacheEntry* search_routed(const CacheKey& key) const;
-  /// Fills in `hit` where the entry is still fresh.
+  /// Fills in `hit` where the entry is still fresh. The hit is not handed to anyone who is not inlined: it
+  /// lives in registers.
   static bool take(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {
-    if (!entry.fresh(now)) return false;
+    const std::uint32_t age = now - entry.inserted;
+    CacheEntry* due = nullptr;
+    if (age >= entry.refetch_age()) [[unlikely]] {
+      if (!entry.fresh(now)) return false;
+      if (entry.refetch_due(age)) due = &entry;
+    }
     fill(entry, now, hit);
+    hit.due = due;
     return true;
   }
   static void fill(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {

@@ -88,6 +88,7 @@ struct CacheHit : AnswerNumbers {
   const std::uint8_t* body =
       nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   const std::uint16_t* ttl_offset = nullptr;  ///< of each TTL, from body's first octet
+  struct CacheEntry* due = nullptr;           ///< set: hot, and about to expire: CacheEntry::refetch_due()
 };
 
 /// Copies a hit's body to `to` with its TTLs aged. `room` >= body_length octets may be written at `to`; what
@@ -143,6 +144,9 @@ struct CacheEntry {
   static constexpr std::uint8_t kHit = 1;      ///< found since it was stored or last moved
   static constexpr std::uint8_t kDead = 2;     ///< replaced or flushed; the index no longer names it
   static constexpr std::uint8_t kPadding = 4;  ///< fills a ring up to its end; only `units` and `state` exist
+  /// Two bits: how often the answer was asked for again before it expired, kMaxRefetches at most.
+  static constexpr unsigned kRefetchShift = 3, kMaxRefetches = 3;
+  static constexpr std::uint8_t kRefetches = kMaxRefetches << kRefetchShift;
 
   std::uint16_t units;  ///< size of all of it
   std::uint8_t state;
@@ -179,6 +183,19 @@ struct CacheEntry {
   bool hit() const { return (state & kHit) != 0; }
   /// Also false where the clock ran backwards, which it does not.
   bool fresh(std::uint32_t now) const { return now - inserted < lifetime; }
+
+  /// A hot answer is asked for again in the last eighth of its life; where that brought none, in the last
+  /// sixteenth and the last thirty-second. Whole seconds: one that lives for less than 8 s never is.
+  static constexpr unsigned kRefetchPart = 3;
+  std::uint32_t refetch_age() const { return lifetime - (lifetime >> kRefetchPart); }
+  /// At that age at least; fresh still. Only answers of upstreams, and no failures.
+  bool refetch_due(std::uint32_t age) const {
+    const unsigned asked = (state & kRefetches) >> kRefetchShift;
+    return hit() && asked < kMaxRefetches && lifetime - age <= lifetime >> (kRefetchPart + asked) &&
+           answer.maker == Maker::kUpstream &&
+           (answer.flags & dns::kRcodeMask) != static_cast<std::uint16_t>(dns::Rcode::kServFail);
+  }
+  void note_refetch() { state = static_cast<std::uint8_t>(state + (1u << kRefetchShift)); }
   std::size_t octets() const { return units * kCacheUnit; }
 
  private:

@@ -1,7 +1,8 @@
 // Queries that wait: for an upstream's answer, or for the control plane's decision. One worker's; no locks,
 // no allocation after start.
 //
-// A slot is one question in flight, with every client that asked it (waiters). It is found in three ways:
+// A slot is one question in flight, with every client that asked it (waiters): none at first where a cached
+// answer is asked for again before it expires. It is found in three ways:
 //   by source port and id   an upstream's answer: one bucket, no search. Port and id are drawn from a
 //   cryptographic generator until
 //                           their keyed hash names a free bucket (twice as many as slots), so the index costs
@@ -97,11 +98,12 @@ struct alignas(kCacheLine) Slot {
   std::uint16_t type = 0, klass = 0;
   bool zone = false;           ///< a zone answers
   bool in_flight = false;      ///< the last try has had neither an answer nor its timeout
+  FigureNumber figure = 0;     ///< of the rule that led there
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
-  Routing routing = kNoRouting;   ///< that led its first waiter there
-  std::uint32_t waiters = kNone;  ///< first of the list
+  Routing routing = kNoRouting;   ///< that led there first
+  std::uint32_t waiters = kNone;  ///< first of the list; none, where a cached answer is asked for again
   std::uint32_t waiter_count = 0;
   std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
   std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
@@ -125,6 +127,7 @@ struct QuestionKey {
   Routing routing;  ///< that led to the origin; not part of what makes equal
   std::uint16_t type, klass;
   std::uint8_t flags;
+  FigureNumber figure;       ///< of the rule; not part of what makes equal
   std::uint32_t bucket = 0;  ///< from Pending::equal_bucket(): where equal ones are looked for
 };
 
@@ -203,6 +206,7 @@ class Pending {
   void close(Slot& slot);
 
   std::uint32_t open_slots() const { return open_; }
+  bool half_full() const { return open_ >= slots_.size() / 2; }
   /// Waiters over UDP and streams: queries in the counters' sense. The caller sets a new waiter's transport
   /// through count().
   std::uint64_t waiting() const { return waiting_; }
@@ -352,6 +356,7 @@ inline Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.upstream = key.upstream;
   s.origin = key.origin;
   s.routing = key.routing;
+  s.figure = key.figure;
   s.waiters = kNone;
   s.waiter_count = 0;
   s.spoke = kNone;

@@ -72,6 +72,7 @@ struct Upstream {
   std::uint32_t timeout_ms = 800;
   std::uint32_t min_ttl = 0, max_ttl = 86400, failure_ttl = 5;
   std::uint32_t stale_ttl = 86400;  ///< how long an expired answer may be served; 0: never
+  bool prefetch = true;             ///< hot answers are asked for again before they expire
   std::vector<Target> targets;
   std::string name;  ///< not read by workers
 };

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 
+import dns.edns
 import dns.flags
 import pytest
 
@@ -144,6 +145,39 @@ def test_answers_are_cached_and_equal_questions_share_one(gateway):
         thread.join()
     answered(gateway, "same.script.test")
     assert len(gateway.script.queries("same.script.test")) == 1
+
+
+def test_questions_are_padded_and_padding_stays_on_its_hop(gateway):
+    """To 128 octets over TLS (RFC 8467 section 4.1), never over TCP; and what a target sends of the kind is ours alone."""
+    def handler(connection):
+        while asked := connection.read():
+            answer = asked.answer("300 A 192.0.2.1")
+            answer.use_edns(0, options=[dns.edns.GenericOption(11, b"\0\x64"), dns.edns.GenericOption(12, bytes(100))])
+            connection.send(answer)
+
+    gateway.script.handler = handler
+    padded = dns.edns.GenericOption(12, bytes(9))
+    for name in ("a.script.test", "a-somewhat-longer-name.script.test"):
+        for options in ({"use_edns": 0}, {"use_edns": 0, "options": [padded]}, {}):
+            assert not answered(gateway, name, **options).options
+    seen = gateway.script.queries()
+    assert len(seen) == 2
+    for asked in seen:
+        assert len(asked.wire) % 128 == 0
+        assert 12 in [int(o.otype) for o in asked.message.options]
+        assert not any(any(o.data) for o in asked.message.options if o.otype == 12), "zeros (RFC 7830 section 3)"
+
+
+def test_questions_over_tcp_are_not_padded(gateway):
+    server = gateway.add(ScriptedServer(gateway.right, "10.20.0.10", lambda a: a.answer("300 A 192.0.2.1"), stream=True))
+    gateway.reload(gateway.text().replace(f'name = "tcp"\ntargets = ["{SERVER}"]', 'name = "tcp"\ntargets = ["10.20.0.10"]'))
+    gateway.wait_path("a.tcp.test", "10.10.0.10")
+    answered(gateway, "a.tcp.test", use_edns=0, options=[dns.edns.GenericOption(12, bytes(20))])
+    seen = server.queries("a.tcp.test")
+    assert seen and all(a.stream and 12 not in [int(o.otype) for o in a.message.options] for a in seen)
+    gateway.reload(gateway.text())
+    gateway.things.remove(server)
+    server.close()
 
 
 def test_a_large_answer_over_tls(gateway):

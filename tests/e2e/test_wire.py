@@ -1,5 +1,15 @@
 """DNS messages at the edge of the standard and beyond: what each gets for an answer, what it is counted as, and that nothing of it
-reaches an upstream or another client."""
+reaches an upstream or another client.
+
+    malformed queries, opcodes, classes       test_no_answer..., test_format_errors, test_other_opcodes..., test_types..., test_classes...
+    names of any size and octets              test_the_longest_names..., test_127_labels..., test_any_octet...
+    OPT by hop, 1232 upstream (RFC 6891)      test_opt_is_made_anew..., test_edns_versions..., test_absurd_edns_sizes..., test_extended_rcodes...
+    padding, cookie, keepalive by hop         test_options_between_two_hops..., test_options_of_an_answer..., test_what_is_asked_again...;
+      (RFC 7830, 7873, 7828)                  test_upstream_tls.py: test_questions_are_padded...
+    unknown options (RFC 5625)                test_unknown_options...
+    unknown types (RFC 3597)                  test_unknown_types...
+    answers cut to the client's size          test_forward.py: test_an_answer_larger...; test_tcp.py: test_answers_over_tcp_are_not_cut
+"""
 import struct
 
 import dns.edns
@@ -9,7 +19,7 @@ import dns.name
 import dns.rcode
 import pytest
 
-from client import addresses, ask, ask_wire, extended_errors, query, rcode
+from client import Stream, addresses, ask, ask_wire, extended_errors, query, rcode
 from netns import eventually
 from rig import SERVER, Rig, upstream
 from servers import ScriptedServer
@@ -27,7 +37,7 @@ GOOD = ID + RD + ONE + NAME + A_IN
 def gateway():
     rig = Rig()
     try:
-        rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1")))
+        rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1"), stream=True))
         rig.start(rig.config(rules=[". forward main"], upstreams=upstream("main", SERVER)))
         rig.wait_up("main")
         yield rig
@@ -210,6 +220,134 @@ def test_options_between_two_hops_stay_there(gateway, code):
         response = ask(gateway.left, name, use_edns=0, options=[dns.edns.GenericOption(code, data)])
         assert addresses(response) == ["192.0.2.1"]
     assert [len(a.message.options) for a in gateway.main.queries(name)] == [0], "neither passed on nor in the way of sharing"
+
+
+BETWEEN_HOPS = [dns.edns.GenericOption(code, data) for code, data in
+                ((3, b"server-1"), (10, b"12345678abcdefgh"), (11, b"\0\x64"), (12, bytes(16)), (15, b"\0\x16text"))]
+FAR = dns.edns.GenericOption(65001, b"far")
+
+
+@pytest.fixture
+def answers(gateway):
+    """Sets the upstream's handler, for one test."""
+    def set_handler(handler):
+        gateway.main.handler = handler
+    yield set_handler
+    gateway.main.handler = lambda a: a.answer("300 A 192.0.2.1")
+
+
+def codes(message):
+    return sorted(int(o.otype) for o in message.options)
+
+
+@pytest.mark.parametrize("options,do,size", [
+    ({}, False, None), ({"use_edns": 0, "payload": 4096}, False, 1232), ({"use_edns": 0, "want_dnssec": True}, True, 1232),
+    ({"use_edns": 0, "ednsflags": 0x7fff, "want_dnssec": True, "payload": 512}, True, 1232)])
+def test_opt_is_made_anew_at_each_hop(gateway, answers, options, do, size):
+    def handler(asked):
+        response = asked.answer("300 A 192.0.2.1")
+        response.use_edns(0, ednsflags=0x3fff, payload=4000)
+        return response
+
+    answers(handler)
+    name = f"opt{sum(map(ord, repr(options)))}.test"
+    for _ in range(2):  # relayed, then from the cache
+        response = ask(gateway.left, name, **options)
+        if size is None:
+            assert response.edns == -1, "no OPT for who sent none"
+        else:
+            assert (response.edns, response.payload, response.ednsflags) == (0, size, 0x8000 if do else 0)
+    assert len(gateway.main.queries(name)) == 1
+    message = gateway.main.queries(name)[0].message
+    assert (message.edns, message.payload, message.ednsflags) == (0, 1232, 0x8000 if do else 0)
+
+
+def test_options_of_an_answer_between_two_hops_stay_there(gateway, answers):
+    def handler(asked):
+        response = asked.answer("300 A 192.0.2.1")
+        response.use_edns(0, options=[*BETWEEN_HOPS, FAR])
+        return response
+
+    answers(handler)
+    for _ in range(2):  # relayed, then from the cache
+        assert codes(ask(gateway.left, "answer-hops.test", use_edns=0)) == []
+    assert len(gateway.main.queries("answer-hops.test")) == 1
+    for name in ("answer-hops.test", "answer-hops2.test"):
+        assert codes(ask(gateway.left, name, use_edns=0, options=[*BETWEEN_HOPS[:1], FAR])) == [65001], \
+            "for who sent options for the far end, its options alone"
+        assert codes(gateway.main.queries(name)[-1].message) == [65001]
+
+
+def truncated_over_udp(asked):
+    """To a UDP question nothing but TC; over TCP too much for a datagram, with whatever a hop can have."""
+    response = asked.answer(*[f"300 A 192.0.{i // 250}.{i % 250}" for i in range(200 if asked.stream else 0)])
+    response.flags |= dns.flags.AD
+    if not asked.stream:
+        response.flags |= dns.flags.TC
+    elif asked.message.edns == 0:
+        response.use_edns(0, payload=4000, options=[*BETWEEN_HOPS, FAR])
+    return response
+
+
+@pytest.mark.parametrize("case,options,ad", [
+    ("plain", {}, False), ("edns", {"use_edns": 0, "payload": 4096}, False),
+    ("hop", {"use_edns": 0, "options": BETWEEN_HOPS[1:2]}, False),
+    ("do", {"use_edns": 0, "want_dnssec": True}, True), ("far", {"use_edns": 0, "options": [*BETWEEN_HOPS[1:2], FAR]}, False)])
+def test_what_is_asked_again_over_tcp_is_as_every_other_answer(gateway, answers, case, options, ad):
+    answers(truncated_over_udp)
+    name = f"Again-{case}.test"
+    with Stream(gateway.left) as stream:
+        asked = query(name, **options)
+        stream.send(asked)
+        response = stream.receive()
+    assert len(addresses(response)) == 200
+    assert response.id == asked.id and response.question[0].name.to_text() == name + "."
+    assert bool(response.flags & dns.flags.AD) == ad
+    assert response.flags & dns.flags.RA and not response.flags & dns.flags.TC
+    far = [65001] if case == "far" else []
+    assert codes(response) == far
+    if "use_edns" in options:
+        assert (response.edns, response.payload, response.ednsflags) == (0, 1232, 0x8000 if case == "do" else 0)
+    else:
+        assert response.edns == -1
+    again = [a.message for a in gateway.main.queries(name.lower()) if a.stream]
+    # Over TCP a keepalive of our own may stand beside the client's.
+    assert [[c for c in codes(m) if c != 11] for m in again] == [far]
+
+
+@pytest.mark.parametrize("rdtype", ["TYPE65534", "TYPE731", "TYPE0", "TYPE257", "TYPE64"])
+def test_unknown_types_are_carried_as_they_are(gateway, answers, rdtype):
+    """Their octets are nobody's to read: not a name, not a pointer, not upper or lower case (RFC 3597 section 4)."""
+    data = b"\xc0\x0c\x04TeSt\xc0\xff\0" + bytes(range(256))
+    number = int(rdtype[4:])
+
+    def handler(asked):
+        wire = bytearray(asked.answer().to_wire())
+        del wire[12 + len(asked.name.to_wire()) + 4:]
+        wire[6:12] = b"\0\1\0\0\0\0"
+        return bytes(wire) + b"\xc0\x0c" + struct.pack("!HHIH", number, 1, 300, len(data)) + data
+
+    answers(handler)
+    name = f"{rdtype.lower()}.test"
+    wire = ID + RD + ONE + dns.name.from_text(name).to_wire() + struct.pack("!HH", number, 1)
+    for _ in range(2):  # relayed, then from the cache
+        answer = ask_wire(gateway.left, wire, timeout=2)
+        assert answer[3] & 15 == dns.rcode.NOERROR
+        assert answer.endswith(struct.pack("!H", len(data)) + data)
+    assert len([a for a in gateway.main.queries(name)]) == 1
+
+
+def test_extended_rcodes_reach_who_can_read_them(gateway, answers):
+    """BADCOOKIE (23) has its upper bits in the OPT; without one the lower bits would say something else."""
+    def handler(asked):
+        response = asked.answer()
+        response.use_edns(0)
+        response.set_rcode(23)
+        return response
+
+    answers(handler)
+    assert ask(gateway.left, "extended.test", use_edns=0).rcode() == 23
+    assert rcode(ask(gateway.left, "extended.test")) == "SERVFAIL"
 
 
 @pytest.mark.parametrize("size,limit", [(0, 512), (511, 512), (65535, 1232)])

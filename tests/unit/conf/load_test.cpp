@@ -45,6 +45,7 @@ TEST(Load, Defaults) {
   EXPECT_EQ(c.upstreams.at(1).probe, ". NS");
   EXPECT_EQ(c.upstreams.at(1).health, HealthCheck{});
   EXPECT_EQ(c.upstreams.at(1).ttl, TtlBounds{});
+  EXPECT_TRUE(c.upstreams.at(1).prefetch);
   EXPECT_TRUE(c.networks.at(0).autodefined);
 }
 
@@ -107,6 +108,7 @@ timeout_ms  = 300
 probe       = "health.onprem.corp TYPE65"
 health      = { fall = 4, rise = 5, interval_ms = 250 }
 ttl         = { min = 1, max = 60, stale = 3, failure = 2 }
+prefetch    = false
 [[rules]]
 name = "set"
 list = [
@@ -173,6 +175,7 @@ TEST(Load, EveryKey) {
   EXPECT_EQ(up.probe, "health.onprem.corp TYPE65");
   EXPECT_EQ(up.health, (HealthCheck{4, 5, 250}));
   EXPECT_EQ(up.ttl, (TtlBounds{1, 60, 3, 2}));
+  EXPECT_FALSE(up.prefetch);
 
   const RuleSet& set = c.rule_sets.at(0);
   EXPECT_EQ(set.list, (std::vector<std::string>{"onprem.corp forward up", "ads.example block nxdomain"}));

@@ -133,6 +133,32 @@ TEST_F(Fallback, an_upstreams_servfail_is_no_better_than_a_stale_answer) {
   expect_stale(rig.turn_for_one(), "a.corp");
 }
 
+// Of an upstream over TCP or TLS, or through the host, the control plane brings the answers.
+TEST_F(Fallback, nor_is_a_servfail_that_the_control_plane_brings) {
+  set(OnAllDown::kStale);
+  rig.snapshot().upstreams[0].over_streams = rig.snapshot().upstreams[0].by_control = true;
+  const auto resolve = [this](dns::Rcode rcode) {
+    rig.ask(query("a.corp", 9, 1, 1232));
+    rig.turn();
+    void* p = nullptr;
+    ASSERT_EQ(rte_ring_dequeue(rig.rings().events, &p), 0);
+    auto* const event = static_cast<rte_mbuf*>(p);
+    const auto* const octets = rte_pktmbuf_mtod(event, const std::uint8_t*);
+    Bytes answer = answer_to(Bytes(octets, octets + event->data_len), 2, 10);
+    answer[3] = static_cast<std::uint8_t>(answer[3] | static_cast<unsigned>(rcode));
+    rte_mbuf* const packet = rig.packet(answer);
+    message_of(packet) = message_of(event);
+    message_of(packet).kind = MessageKind::kAnswer;
+    rte_pktmbuf_free(event);
+    rte_ring_enqueue(rig.rings().orders, packet);
+  };
+  resolve(dns::Rcode::kNoError);
+  EXPECT_EQ(rig.turn_for_one().rcode(), dns::Rcode::kNoError);
+  rig.turn(20'000);
+  resolve(dns::Rcode::kServFail);
+  expect_stale(rig.turn_for_one(), "a.corp");
+}
+
 TEST_F(Fallback, the_default_upstream_is_asked_only_where_told_to) {
   take_down();
   EXPECT_EQ(ask_once("a.corp").rcode(), dns::Rcode::kServFail);

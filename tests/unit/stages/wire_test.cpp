@@ -327,5 +327,48 @@ TEST(Handover, workers_draw_source_ports_that_they_own) {
   }
 }
 
+// The control plane asks again for a stream client whose answer was cut, with the options that it sent for
+// the far end: so the worker leaves them in the cut answer. A UDP client gets nothing of the kind.
+TEST_F(WorkerTest, a_cut_answer_to_a_stream_client_has_its_options) {
+  Bytes asked = query("a.corp", 7, 1, 1232);
+  const Bytes options{0xfd, 0xe9, 0, 3, 'f', 'a', 'r', 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8};  // and a cookie
+  asked[asked.size() - 1] = static_cast<std::uint8_t>(options.size());
+  append(asked, options);
+  for (const bool stream : {true, false}) {
+    if (stream) {
+      rte_mbuf* const packet = rig.packet(asked);
+      Message& message = message_of(packet);
+      message = {};
+      message.kind = MessageKind::kQuery;
+      message.client = {*IpAddress::parse(kClient), 40000};
+      message.local = *IpAddress::parse(kEndpoint);
+      rte_ring_enqueue(rig.rings().orders, packet);
+    } else {
+      rig.ask(asked);
+    }
+    const Sent question = rig.turn_for_one();
+    rig.reply(question, truncated_answer_to(question.dns));
+    Bytes answer;
+    if (stream) {
+      rig.turn();
+      void* p = nullptr;
+      ASSERT_EQ(rte_ring_dequeue(rig.rings().events, &p), 0);
+      auto* const packet = static_cast<rte_mbuf*>(p);
+      const auto* const octets = rte_pktmbuf_mtod(packet, const std::uint8_t*);
+      answer.assign(octets, octets + packet->data_len);
+      rte_pktmbuf_free(packet);
+    } else {
+      answer = rig.turn_for_one().dns;
+    }
+    dns::Reply reply;
+    dns::Edns opt;
+    dns::Name name;
+    ASSERT_EQ(dns::parse_reply(answer, reply, name), dns::ReplyVerdict::kGood);
+    ASSERT_TRUE(dns::read_opt(answer, reply.question_end, opt));
+    const Bytes got(answer.begin() + opt.options_offset, answer.end());
+    EXPECT_EQ(got, stream ? Bytes(options.begin(), options.begin() + 7) : Bytes()) << stream;
+  }
+}
+
 }  // namespace
 }  // namespace shunt::testing

@@ -200,6 +200,62 @@ TEST(Cache, CountsTtlsDown) {
   EXPECT_EQ(cache.find(key, 50), body_of(message));
 }
 
+// Whether a hit at second `now` says that the answer is to be asked for again; notes that it was.
+bool is_due(TestCache& cache, const Key& key, std::uint32_t now) {
+  CacheHit hit;
+  EXPECT_TRUE(cache->find(*key, now, hit));
+  if (hit.due != nullptr) hit.due->note_refetch();
+  return hit.due != nullptr;
+}
+
+TEST(Cache, TellsWhichHitOfAHotAnswerIsToRenewIt) {
+  TestCache cache(kMiB);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, answer_for("www.onprem.corp", 3200), 1000, 3200));
+  EXPECT_FALSE(is_due(cache, key, 1000 + 3000)) << "the first hit since it came";
+  EXPECT_FALSE(is_due(cache, key, 1000 + 2799));
+  EXPECT_TRUE(is_due(cache, key, 1000 + 2800)) << "an eighth is left";
+  EXPECT_FALSE(is_due(cache, key, 1000 + 2999));
+  EXPECT_TRUE(is_due(cache, key, 1000 + 3000)) << "a sixteenth";
+  EXPECT_FALSE(is_due(cache, key, 1000 + 3099));
+  EXPECT_TRUE(is_due(cache, key, 1000 + 3100)) << "a thirty-second";
+  EXPECT_FALSE(is_due(cache, key, 1000 + 3199)) << "three times are enough";
+  EXPECT_FALSE(cache.find(key, 1000 + 3200));
+}
+
+TEST(Cache, AsksForAnAnswerOnceAlsoWhereItMovesMeanwhile) {
+  TestCache cache(1 << 16);
+  const Key key("www.onprem.corp");
+  ASSERT_TRUE(cache.insert(key, answer_for("www.onprem.corp", 3200), 0, 3200));
+  ASSERT_FALSE(is_due(cache, key, 2900));
+  ASSERT_TRUE(is_due(cache, key, 2900));
+  // Others push it out of the small ring, into the main one.
+  for (unsigned i = 0; i < 100; ++i) {
+    const std::string name = "host" + std::to_string(i) + ".onprem.corp";
+    cache.insert(Key(name), answer_for(name), 2900, 300);
+  }
+  EXPECT_FALSE(is_due(cache, key, 2900)) << "not hit since it moved";
+  EXPECT_FALSE(is_due(cache, key, 2900)) << "asked for before it moved";
+  EXPECT_TRUE(is_due(cache, key, 3000));
+}
+
+TEST(Cache, RenewsNeitherWhatLivesForSecondsNorFailuresNorWhatRulesAnswer) {
+  TestCache cache(kMiB);
+  const Key brief("brief.corp"), failed("failed.corp"), made("made.corp");
+  ASSERT_TRUE(cache.insert(brief, answer_for("brief.corp", 7), 0, 7));
+  ASSERT_TRUE(cache.insert(failed, {.name = "failed.corp", .flags = 0x8182, .answer = {}}, 0, 300));
+  ASSERT_TRUE(cache->insert_made(*made, {Maker::kRule, 0, 0, 0, {}}, 0, 3600));
+  for (unsigned hits = 0; hits < 3; ++hits) {
+    EXPECT_FALSE(is_due(cache, brief, 6));
+    EXPECT_FALSE(is_due(cache, failed, 299));
+    EXPECT_FALSE(is_due(cache, made, 3599));
+  }
+  const Key longer("longer.corp");
+  ASSERT_TRUE(cache.insert(longer, answer_for("longer.corp", 8), 0, 8));
+  EXPECT_FALSE(is_due(cache, longer, 7));
+  EXPECT_TRUE(is_due(cache, longer, 7));
+}
+
 TEST(Cache, CutsTtlsToTheMaximum) {
   TestCache cache(kMiB);
   const Key key("www.onprem.corp");
