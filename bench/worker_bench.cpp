@@ -222,6 +222,7 @@ class World {
   World() {
     owners_ = std::make_unique<state::PortOwners>(kMaxWorkersHere);
     health_ = std::make_unique<state::TargetHealth[]>(kMaxTargets);
+    loops_ = std::make_unique<state::TargetLoops[]>(kMaxTargets);
     pool_ = make_packet_pool(16384).value();
     view_ = make_view(key_);
     published_.view.store(&view_);
@@ -309,6 +310,7 @@ class World {
     w.context.pending_slots = kPendingSlots;
     w.context.owners = owners_.get();
     w.context.health = health_.get();
+    w.context.loops = loops_.get();
     w.context.pool = pool_;
     w.context.rings = rings_[i];
     w.context.handovers.assign(kMaxWorkersHere, nullptr);
@@ -358,6 +360,7 @@ class World {
   const dns::HashKey key_;
   std::unique_ptr<state::PortOwners> owners_;
   std::unique_ptr<state::TargetHealth[]> health_;
+  std::unique_ptr<state::TargetLoops[]> loops_;
   rte_mempool* pool_ = nullptr;
   state::View view_;
   state::Published published_;

@@ -161,6 +161,7 @@ json Control::upstreams() const {
                       {"state", t.state},
                       {"since_seconds", t.since_seconds},
                       {"why", t.why},
+                      {"leads_back", t.leads_back},
                       {"last_failure", t.last_failure},
                       {"latency_ms", t.latency_seconds * 1e3},
                       {"p50_ms", t.p50_seconds * 1e3},
@@ -244,6 +245,13 @@ json Control::explain_query(const json& request) const {
   if (r.client.empty()) throw std::runtime_error("explain needs a \"client\"");
   auto result = explain(*generation_, key_, path_states_, workers_->health(), r);
   if (!result) throw std::runtime_error(result.error());
+  if (json& upstream = (*result)["upstream"]; upstream.is_object()) {
+    const auto name = dns::parse_name(r.name);
+    for (json& target : upstream["targets"]) {
+      const auto address = target["address"].get<std::string>();
+      target["leads_back"] = health_->leads_back(upstream["name"].get<std::string>(), address, *name);
+    }
+  }
   return std::move(*result);
 }
 

@@ -86,6 +86,9 @@ Result<void> Control::start() {
             watch_log_.take({message.generation, message.network, message.set, message.rule, message.client,
                              load_be16(question.data()), question.subspan(2)},
                             std::chrono::steady_clock::now());
+          },
+          [this](std::uint32_t target, std::span<const std::uint8_t> name) {
+            health_->take_timeout(target, name);
           }});
   auto mirrors = Mirrors::open(
       io_, config, workers_->ports(),
@@ -100,9 +103,13 @@ Result<void> Control::start() {
   routes_->on_change([this] { republish_adjacencies(); });
   resolver_.emplace(io_, random_);
   streams_.emplace(io_, random_, [this](int family, int type) { return open_in_mirror(family, type); });
-  misses_.emplace(*crossing_, *resolver_, *streams_, workers_->health());
+  misses_.emplace(*crossing_, *resolver_, *streams_,
+                  PublishedTargets{workers_->health(), workers_->loops(), key_}, random_,
+                  [this](std::uint32_t target, std::span<const std::uint8_t> name) {
+                    health_->take_timeout(target, name);
+                  });
   open_zones();
-  health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_);
+  health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_, key_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
   Adjacencies adjacencies = adjacencies_of(*generation_);

@@ -38,6 +38,8 @@ unsigned Crossing::poll_events(std::size_t worker) {
     auto* packet = static_cast<rte_mbuf*>(packets[i]);
     if (message_of(packet).kind == MessageKind::kMiss) {
       if (receivers_.on_miss(worker, packet)) continue;
+    } else if (message_of(packet).kind == MessageKind::kTimeout) {
+      receivers_.on_timeout(message_of(packet).target_id, data_of(packet));
     } else {
       receivers_.on_reply(message_of(packet), data_of(packet));
     }

@@ -13,6 +13,8 @@ namespace shunt::control {
 
 /// Tickets of the control plane's own asks have this bit; those of TCP queries never do.
 inline constexpr std::uint64_t kAskTicket = std::uint64_t{1} << 63;
+/// With it: a loop probe's, not one of health.
+inline constexpr std::uint64_t kLoopTicket = std::uint64_t{1} << 61;
 
 /// Belongs to the control plane's thread.
 class Crossing {
@@ -24,6 +26,8 @@ class Crossing {
     std::function<bool(std::size_t worker, rte_mbuf* packet)> on_miss;
     std::function<void(const Message& message, std::span<const std::uint8_t> answer)> on_reply;
     std::function<void(const Message& message, std::span<const std::uint8_t> question)> on_watched;
+    /// A target left a question for this name unanswered.
+    std::function<void(std::uint32_t target, std::span<const std::uint8_t> name)> on_timeout;
   };
 
   Crossing(Workers& workers, Receivers receivers) : workers_(workers), receivers_(std::move(receivers)) {}

@@ -56,6 +56,13 @@ const char* state_text(TargetState state) {
   return "";
 }
 
+std::string list_text(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names)
+    text += (text.empty() ? "" : ", ") + name;
+  return text + " and below";
+}
+
 // What grew between two readings.
 std::uint64_t grown(std::uint64_t now, std::uint64_t before) {
   return now - std::min(now, before);
@@ -64,8 +71,14 @@ std::uint64_t grown(std::uint64_t now, std::uint64_t before) {
 }  // namespace
 
 Health::Health(Workers& workers, Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
-               Random& random)
-    : workers_(workers), crossing_(crossing), resolver_(resolver), streams_(streams), random_(random) {
+               Random& random, const dns::HashKey& key)
+    : workers_(workers),
+      crossing_(crossing),
+      resolver_(resolver),
+      streams_(streams),
+      random_(random),
+      key_(key),
+      loops_(random, loop_hooks()) {
   using End = HostResolver::Observer::End;
   resolver_.observe({[this](const SocketAddress& target) {
                        TargetFigures& f = host_[target];
@@ -119,7 +132,6 @@ TargetFigures Health::read(std::uint32_t id, const State& state) const {
     sum.servfails += load(s.servfails);
     sum.refused += load(s.refused);
     sum.malformed += load(s.malformed);
-    sum.led_back += load(s.led_back);
     sum.in_flight += load(s.in_flight);
     sum.failed_names |= s.failed_names.bits();
     sum.latency.sum += load(s.latency_us_sum);
@@ -131,6 +143,7 @@ TargetFigures Health::read(std::uint32_t id, const State& state) const {
 
 void Health::set_generation(std::shared_ptr<const Generation> generation) {
   std::map<std::uint32_t, State> next;
+  std::map<std::uint32_t, LoopGuard::Settings> guarded;
   const Clock::time_point now = Clock::now();
   for (const conf::Upstream& source : generation->config.upstreams) {
     const auto& all = generation->snapshot->upstreams;
@@ -154,8 +167,9 @@ void Health::set_generation(std::shared_ptr<const Generation> generation) {
         state.seen = read(target.id, state);
         state.window_start = state.last_window_start = state.seen.latency;
         state.window_began = now;
-        state.led_back_told = state.seen.led_back;
         publish(target.id, state);
+        loops_.forget(target.id);
+        avoid(target.id, {}, "");
       }
       state.probe = probe_question(source.probe);
       state.handle = upstream->handle;
@@ -163,8 +177,10 @@ void Health::set_generation(std::shared_ptr<const Generation> generation) {
       state.timeout_ms = upstream->timeout_ms;
       state.fastest = upstream->policy == state::Policy::kFastest;
       next.emplace(target.id, std::move(state));
+      guarded[target.id].interval = std::chrono::milliseconds(source.health.interval_ms);
     }
   }
+  loops_.set_targets(guarded);
   targets_ = std::move(next);
   generation_ = std::move(generation);
 }
@@ -231,8 +247,10 @@ void Health::tick() {
     state.seen = figures;
     const unsigned others = up.at(state.handle) - (state.judge.state() == TargetState::kUp ? 1 : 0);
     if (state.judge.take(events, others != 0, now)) tell_change(id, state);
-    if (state.judge.wants_probe(state.fastest, now, 0x1p-32 * random_.next32())) probe(id, state);
+    if (!state.judge.wants_probe(state.fastest, now, 0x1p-32 * random_.next32())) continue;
+    if (!ask(kAskTicket | id, state, state.probe)) state.judge.probe_lost();
   }
+  loops_.tick(now);
 }
 
 void Health::tell_change(std::uint32_t id, const State& state) {
@@ -241,64 +259,117 @@ void Health::tell_change(std::uint32_t id, const State& state) {
                state_text(state.judge.state()), state.judge.why());
 }
 
-void Health::probe(std::uint32_t id, State& state) {
-  if (state.over_streams) return probe_over_stream(id, state);
-  if (state.through_host) return probe_through_host(id, state);
-  rte_mbuf* packet = crossing_.make_packet(state.probe);
-  if (packet == nullptr) return state.judge.probe_lost();
+bool Health::ask(std::uint64_t ticket, const State& state, const std::vector<std::uint8_t>& question) {
+  if (state.over_streams) {
+    ask_over_stream(ticket, state, question);
+    return true;
+  }
+  if (state.through_host) {
+    ask_through_host(ticket, state, question);
+    return true;
+  }
+  rte_mbuf* packet = crossing_.make_packet(question);
+  if (packet == nullptr) return false;
   Message& order = message_of(packet);
   order.kind = MessageKind::kAsk;
-  order.ticket = kAskTicket | id;
+  order.ticket = ticket;
   order.upstream = state.handle;
   order.target = state.index;
   order.client = {};
-  if (!crossing_.order(0, packet)) state.judge.probe_lost();
+  return crossing_.order(0, packet);
 }
 
-void Health::probe_over_stream(std::uint32_t id, const State& state) {
-  const SocketAddress address = state.address;
-  streams_.probe(id, state.probe, state.timeout_ms,
-                 [this, id, address](const Result<UpstreamStreams::Answer>& answer) {
-                   const auto found = targets_.find(id);
-                   if (found == targets_.end() || found->second.address != address) return;
-                   probed(id, answer ? answer->message : std::vector<std::uint8_t>{});
+void Health::ask_over_stream(std::uint64_t ticket, const State& state,
+                             const std::vector<std::uint8_t>& question) {
+  streams_.probe(static_cast<std::uint32_t>(ticket), question, state.timeout_ms,
+                 [this, ticket, address = state.address](const Result<UpstreamStreams::Answer>& answer) {
+                   ended(ticket, address, answer ? answer->message : std::vector<std::uint8_t>{});
                  });
 }
 
-void Health::probe_through_host(std::uint32_t id, const State& state) {
+void Health::ask_through_host(std::uint64_t ticket, const State& state,
+                              const std::vector<std::uint8_t>& question) {
   Ask ask;
   ask.targets = {state.address};
-  ask.message = state.probe;
+  ask.message = question;
   ask.timeout_ms = state.timeout_ms;
   ask.tries = 1;
-  const SocketAddress address = state.address;
-  resolver_.ask(std::move(ask), [this, id, address](Result<HostAnswer> answer) {
-    const auto found = targets_.find(id);
-    if (found == targets_.end() || found->second.address != address) return;
-    probed(id, answer ? answer->message : std::vector<std::uint8_t>{});
+  resolver_.ask(std::move(ask), [this, ticket, address = state.address](Result<HostAnswer> answer) {
+    ended(ticket, address, answer ? answer->message : std::vector<std::uint8_t>{});
   });
 }
 
 void Health::take_reply(std::uint64_t ticket, std::span<const std::uint8_t> answer) {
-  probed(static_cast<std::uint32_t>(ticket & ~kAskTicket), answer);
+  const auto found = targets_.find(static_cast<std::uint32_t>(ticket));
+  if (found != targets_.end()) ended(ticket, found->second.address, answer);
 }
 
-void Health::probed(std::uint32_t id, std::span<const std::uint8_t> answer) {
+void Health::ended(std::uint64_t ticket, const SocketAddress& address, std::span<const std::uint8_t> answer) {
+  const auto id = static_cast<std::uint32_t>(ticket);
   const auto found = targets_.find(id);
-  if (found == targets_.end()) return;
+  if (found == targets_.end() || found->second.address != address) return;
   State& state = found->second;
-  auto result = TargetJudge::Probe::kSilent;
-  if (answer.size() >= dns::kHeaderSize) {
-    const std::uint8_t rcode = answer[dns::kFlagsOffset + 1] & dns::kRcodeMask;
-    result = is_failure(rcode) ? TargetJudge::Probe::kBad : TargetJudge::Probe::kGood;
-    ++state.probes_answered;
-    state.probes_servfail += rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail) ? 1 : 0;
-    state.probes_refused += rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused) ? 1 : 0;
-  } else {
-    ++state.probes_silent;
-  }
+  const TargetJudge::Probe result = note_probe(state, answer);
+  if ((ticket & kLoopTicket) != 0) return loops_.ended(id, Clock::now());
   const unsigned others = count_up().at(state.handle) - (state.judge.state() == TargetState::kUp ? 1 : 0);
   if (state.judge.probed(result, others != 0, Clock::now())) tell_change(id, state);
+}
+
+TargetJudge::Probe Health::note_probe(State& state, std::span<const std::uint8_t> answer) {
+  if (answer.size() < dns::kHeaderSize) {
+    ++state.probes_silent;
+    return TargetJudge::Probe::kSilent;
+  }
+  const std::uint8_t rcode = answer[dns::kFlagsOffset + 1] & dns::kRcodeMask;
+  ++state.probes_answered;
+  state.probes_servfail += rcode == static_cast<std::uint8_t>(dns::Rcode::kServFail) ? 1 : 0;
+  state.probes_refused += rcode == static_cast<std::uint8_t>(dns::Rcode::kRefused) ? 1 : 0;
+  return is_failure(rcode) ? TargetJudge::Probe::kBad : TargetJudge::Probe::kGood;
+}
+
+LoopGuard::Hooks Health::loop_hooks() {
+  return {[this](std::uint32_t id, std::uint64_t tag) {
+            workers_.loops()[id].tag.store(tag, std::memory_order_relaxed);
+          },
+          [this](std::uint32_t id, const std::vector<std::uint8_t>& question) {
+            const auto found = targets_.find(id);
+            return found != targets_.end() && ask(kAskTicket | kLoopTicket | id, found->second, question);
+          },
+          [this](std::uint32_t id, std::uint64_t tag) {
+            for (std::size_t i = 0; i < workers_.size(); ++i)
+              if (workers_.worker(i).targets()[id].led_back.load(std::memory_order_acquire) == tag)
+                return true;
+            return false;
+          },
+          [this](std::uint32_t id, const std::vector<dns::Name>& names, const std::string& news) {
+            avoid(id, names, news);
+          }};
+}
+
+void Health::avoid(std::uint32_t id, const std::vector<dns::Name>& names, const std::string& news) {
+  state::TargetLoops& loops = workers_.loops()[id];
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    loops.entries[i].hash.store(dns::hash_name(key_, names[i].wire.data(), names[i].length),
+                                std::memory_order_relaxed);
+    loops.entries[i].labels.store(names[i].labels, std::memory_order_relaxed);
+  }
+  workers_.health()[id].loops.store(static_cast<std::uint8_t>(names.size()), std::memory_order_release);
+  const auto found = targets_.find(id);
+  if (found == targets_.end() || news.empty()) return;
+  spdlog::warn("upstream {}: target {} {}", found->second.upstream, found->second.address.to_string(), news);
+}
+
+void Health::take_timeout(std::uint32_t target, std::span<const std::uint8_t> name) {
+  loops_.suspect(target, name, Clock::now());
+}
+
+bool Health::leads_back(const std::string& upstream, const std::string& address,
+                        const dns::Name& name) const {
+  return std::ranges::any_of(targets_, [&](const auto& entry) {
+    const State& state = entry.second;
+    return state.upstream == upstream && state.address.to_string() == address &&
+           loops_.leads_back(entry.first, name);
+  });
 }
 
 std::vector<TargetMetrics> Health::metrics() const {
@@ -312,6 +383,12 @@ std::vector<TargetMetrics> Health::metrics() const {
     m.state = state_text(state.judge.state());
     m.why = state.judge.why();
     m.since_seconds = std::chrono::duration<double>(now - state.judge.since()).count();
+    m.leads_back = loops_.names(id);
+    if (!m.leads_back.empty() && m.up) {
+      m.state = "looping";
+      m.why = "leads back here: isn't asked for " + list_text(m.leads_back);
+      m.since_seconds = std::chrono::duration<double>(now - loops_.since(id)).count();
+    }
     m.figures = read(id, state);
     if (state.over_streams) m.last_failure = streams_.last_failure(id);
     m.latency_seconds = 1e-6 * state.latency_us;

@@ -15,7 +15,6 @@ namespace shunt::control {
 
 namespace {
 
-using asio::ip::tcp;
 using asio::ip::udp;
 
 /// Datagrams read per wakeup, so that a flood of forgeries on one socket can't hold the thread.
@@ -55,30 +54,28 @@ bool HostQuestion::read_question() {
 /// Goes to the next target; fails when every try is used up and none is left to wait for.
 void HostQuestion::next_try() {
   while (tries_made_ < ask_.tries && Clock::now() < deadline_) {
-    begin(tries_made_++ % ask_.targets.size(), ask_.transport == AskTransport::kTcp);
+    begin(tries_made_++ % ask_.targets.size());
     if (tries_.back()->live) return;
   }
   if (std::none_of(tries_.begin(), tries_.end(), [](const auto& made) { return made->live; })) return fail();
   arm_timer();
 }
 
-void HostQuestion::begin(std::size_t target, bool over_tcp) {
+void HostQuestion::begin(std::size_t target) {
   const auto attempt = std::make_shared<Try>();
   attempt->target = target;
-  attempt->over_tcp = over_tcp;
   attempt->id = static_cast<std::uint16_t>(resolver_->random_.next32());
   attempt->started = Clock::now();
   tries_.push_back(attempt);
   store_be16(ask_.message.data(), attempt->id);
   attempt->told = false;
   if (resolver_->observer_.sent) resolver_->observer_.sent(address(*attempt));
-  const Result<void> begun = over_tcp ? begin_tcp(attempt) : begin_udp(*attempt);
-  if (!begun) {
+  if (const Result<void> begun = begin_udp(*attempt); !begun) {
     ++resolver_->counters_[HostCounter::socket_errors];
     return note_failure(*attempt, begun.error());
   }
   arm_timer();
-  if (!over_tcp) wait_udp(attempt);
+  wait_udp(attempt);
 }
 
 Result<int> HostQuestion::open(int type, const SocketAddress& target) const {
@@ -129,54 +126,6 @@ void HostQuestion::read_udp(Try& attempt) {
   }
 }
 
-Result<void> HostQuestion::begin_tcp(const std::shared_ptr<Try>& attempt) {
-  const SocketAddress& target = address(*attempt);
-  // Length and message leave in one segment (RFC 7766 section 8).
-  attempt->message.resize(2 + ask_.message.size());
-  store_be16(attempt->message.data(), static_cast<std::uint16_t>(ask_.message.size()));
-  std::copy(ask_.message.begin(), ask_.message.end(), attempt->message.begin() + 2);
-  const Result<int> fd = open(SOCK_STREAM, target);
-  if (!fd) return Failure(fd.error());
-  attempt->tcp.emplace(resolver_->io_);
-  if (auto adopted = adopt_socket(*attempt->tcp, *fd, target, ask_.source); !adopted) return adopted;
-  attempt->tcp->async_connect(to_endpoint<tcp>(target),
-                              [self = shared_from_this(), attempt](std::error_code error) {
-                                if (self->resolver_ == nullptr) return;
-                                if (error) return self->try_failed(*attempt, error.message());
-                                self->write_tcp(attempt);
-                              });
-  return {};
-}
-
-void HostQuestion::write_tcp(const std::shared_ptr<Try>& attempt) {
-  ++resolver_->counters_[HostCounter::sent_tcp];
-  asio::async_write(*attempt->tcp, asio::buffer(attempt->message),
-                    [self = shared_from_this(), attempt](std::error_code error, std::size_t) {
-                      if (self->resolver_ == nullptr) return;
-                      if (error) return self->try_failed(*attempt, error.message());
-                      self->read_tcp(attempt);
-                    });
-}
-
-void HostQuestion::read_tcp(const std::shared_ptr<Try>& attempt) {
-  const auto body = [self = shared_from_this(), attempt](std::error_code error, std::size_t) {
-    if (self->resolver_ == nullptr) return;
-    if (error) return self->try_failed(*attempt, error.message());
-    bool truncated = false;
-    if (self->matches(*attempt, attempt->message, truncated))
-      return self->take(*attempt, attempt->message, truncated);
-    ++self->resolver_->counters_[HostCounter::answers_wrong];
-    self->try_failed(*attempt, "an answer to another question");
-  };
-  asio::async_read(*attempt->tcp, asio::buffer(attempt->length),
-                   [self = shared_from_this(), attempt, body](std::error_code error, std::size_t) {
-                     if (self->resolver_ == nullptr) return;
-                     if (error) return self->try_failed(*attempt, error.message());
-                     attempt->message.resize(load_be16(attempt->length.data()));
-                     asio::async_read(*attempt->tcp, asio::buffer(attempt->message), body);
-                   });
-}
-
 void HostQuestion::arm_timer() {
   const Clock::time_point when = Clock::now() + std::chrono::milliseconds(ask_.timeout_ms);
   timer_.expires_at(std::min(when, deadline_));
@@ -190,7 +139,7 @@ void HostQuestion::timed_out() {
     ++resolver_->counters_[HostCounter::timeouts];
     tell_failure(*tries_.back(), End::kTimedOut, "no answer in time");
   }
-  if (truncated_ || tries_made_ == ask_.tries || Clock::now() >= deadline_) return fail();
+  if (tries_made_ == ask_.tries || Clock::now() >= deadline_) return fail();
   next_try();
 }
 
@@ -219,14 +168,6 @@ void HostQuestion::note_failure(Try& attempt, std::string_view why) {
   tell_failure(attempt, End::kUnreachable, why);
 }
 
-/// The same, noticed while waiting: nothing is gained by waiting longer, unless a newer try is under way.
-void HostQuestion::try_failed(Try& attempt, std::string_view why) {
-  note_failure(attempt, why);
-  if (tries_.back().get() != &attempt) return;
-  if (truncated_) return fail();
-  next_try();
-}
-
 bool HostQuestion::matches(const Try& attempt, std::span<const std::uint8_t> message, bool& truncated) const {
   if (message.size() < dns::kHeaderSize || load_be16(message.data()) != attempt.id) return false;
   if ((load_be16(&message[dns::kFlagsOffset]) & dns::kOpcodeMask) !=
@@ -248,15 +189,9 @@ void HostQuestion::take(Try& attempt, std::span<const std::uint8_t> message, boo
   store_be16(answer.message.data(), asked_id_);
   answer.target = attempt.target;
   answer.truncated = truncated;
-  answer.over_tcp = attempt.over_tcp;
   answer.latency = Clock::now() - attempt.started;
   tell_end(attempt, End::kAnswered, message[dns::kFlagsOffset + 1] & dns::kRcodeMask, answer.latency);
-  if (!truncated || attempt.over_tcp || ask_.transport != AskTransport::kUdpThenTcp)
-    return succeed(std::move(answer));
-  if (truncated_) return;  // TCP is being tried already
-  truncated_ = std::move(answer);
-  begin(attempt.target, true);
-  if (!tries_.back()->live) fail();
+  succeed(std::move(answer));
 }
 
 void HostQuestion::close() {
@@ -264,7 +199,6 @@ void HostQuestion::close() {
   timer_.cancel();
   for (const auto& attempt : tries_) {
     if (attempt->udp) attempt->udp->close(ignored);
-    if (attempt->tcp) attempt->tcp->close(ignored);
   }
 }
 
@@ -286,9 +220,8 @@ void HostQuestion::succeed(HostAnswer answer) {
   callback(std::move(answer));
 }
 
-/// The end without an answer; or with a truncated one, where TCP brought no better.
+/// The end without an answer.
 void HostQuestion::fail() {
-  if (truncated_) return succeed(*std::move(truncated_));
   tell_abandoned();
   HostResolver& resolver = *std::exchange(resolver_, nullptr);
   close();

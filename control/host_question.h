@@ -1,7 +1,6 @@
 // One question that host_resolver.h asks: its tries, their sockets, and the wait for the first true answer.
 #pragma once
 
-#include <array>
 #include <asio.hpp>
 #include <chrono>
 #include <cstdint>
@@ -31,26 +30,19 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
   struct Try {
     std::size_t target = 0;
     std::uint16_t id = 0;
-    bool over_tcp = false;
     bool live = true;
     bool told = true;  ///< the observer knows its end, or was never told of it
     Clock::time_point started;
     std::optional<asio::ip::udp::socket> udp;
-    std::optional<asio::ip::tcp::socket> tcp;
-    std::vector<std::uint8_t> message;  ///< what is written over TCP, then what is read
-    std::array<std::uint8_t, 2> length{};
   };
 
   bool read_question();
   void next_try();
-  void begin(std::size_t target, bool over_tcp);
+  void begin(std::size_t target);
   Result<int> open(int type, const SocketAddress& target) const;
   Result<void> begin_udp(Try& attempt);
-  Result<void> begin_tcp(const std::shared_ptr<Try>& attempt);
   void wait_udp(const std::shared_ptr<Try>& attempt);
   void read_udp(Try& attempt);
-  void write_tcp(const std::shared_ptr<Try>& attempt);
-  void read_tcp(const std::shared_ptr<Try>& attempt);
   void arm_timer();
   void timed_out();
   using End = HostResolver::Observer::End;
@@ -58,7 +50,6 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
   void tell_abandoned();
   void tell_failure(Try& attempt, End end, std::string_view why);
   void note_failure(Try& attempt, std::string_view why);
-  void try_failed(Try& attempt, std::string_view why);
   /// Whether `message` answers `attempt`; `truncated` then tells whether it does so in full.
   bool matches(const Try& attempt, std::span<const std::uint8_t> message, bool& truncated) const;
   void take(Try& attempt, std::span<const std::uint8_t> message, bool truncated);
@@ -78,8 +69,7 @@ class HostQuestion : public std::enable_shared_from_this<HostQuestion> {
   Clock::time_point deadline_;
   unsigned tries_made_ = 0;
   std::vector<std::shared_ptr<Try>> tries_;
-  std::optional<HostAnswer> truncated_;  ///< what there is while TCP is tried
-  std::string failures_;                 ///< for people
+  std::string failures_;  ///< for people
 };
 
 }  // namespace shunt::control

@@ -1,5 +1,5 @@
-// Asks upstreams with ordinary sockets: those that have no outbound endpoint, through the host's own network;
-// and any upstream over TCP, for a TCP client whose answer was truncated.
+// Asks upstreams that have no outbound endpoint, over UDP through the host's own network, with ordinary
+// sockets.
 //
 // Forged answers (RFC 5452): each try over UDP has a socket of its own, connected to its target (so the
 // kernel lets only that address and port through) from a port that the kernel draws, and an id from a
@@ -27,19 +27,12 @@
 
 namespace shunt::control {
 
-enum class AskTransport : std::uint8_t {
-  kUdp,         ///< a truncated answer is handed back as it is
-  kUdpThenTcp,  ///< a truncated answer is asked for again over TCP, at the target that gave it
-  kTcp,
-};
-
 /// One question, and whom to ask.
 struct Ask {
   std::vector<SocketAddress>
       targets;  ///< tried in this order, `tries` of them, from the front again where there are fewer
   std::vector<std::uint8_t>
       message;  ///< a DNS query with one question, at most kMaxMessage octets; its id is replaced on the wire
-  AskTransport transport = AskTransport::kUdp;
   std::uint32_t timeout_ms = 800;  ///< per try
   unsigned tries = 2;
   IpAddress source{};  ///< "::": the kernel's choice
@@ -53,7 +46,6 @@ struct HostAnswer {
                                       ///< with the id of Ask::message
   std::size_t target = 0;             ///< index into Ask::targets
   bool truncated = false;             ///< TC is set
-  bool over_tcp = false;
   std::chrono::nanoseconds latency{};  ///< of the try that was answered
 };
 

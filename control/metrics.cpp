@@ -131,6 +131,9 @@ void worker_text(Out out, const MetricsSnapshot& snapshot) {
 void target_text(Out out, const MetricsSnapshot& snapshot) {
   by_target(out, snapshot, "shunt_upstream_up", "gauge", "1 while the target is taken to be up",
             [](const TargetMetrics& t) { return t.up ? 1 : 0; });
+  by_target(out, snapshot, "shunt_upstream_loops", "gauge",
+            "names for which the target leads back here: it isn't asked for them and all below",
+            [](const TargetMetrics& t) { return t.leads_back.size(); });
   by_target(out, snapshot, "shunt_upstream_in_flight", "gauge",
             "questions to the target that wait for an answer",
             [](const TargetMetrics& t) { return t.figures.in_flight; });

@@ -32,7 +32,6 @@ struct TargetFigures {
   std::uint64_t servfails = 0;    ///< answers with that RCODE
   std::uint64_t refused = 0;      ///< likewise
   std::uint64_t malformed = 0;
-  std::uint32_t led_back = 0;  ///< our own questions that it sent back to us
   std::uint64_t in_flight = 0;
   std::uint64_t failed_names = 0;  ///< state/target_stats.h
   Durations latency;               ///< microseconds
@@ -42,10 +41,11 @@ struct TargetMetrics {
   std::string upstream;
   SocketAddress target;
   bool up = true;
-  std::string state = "up";  ///< "up", "on trial" or "down"
+  std::string state = "up";  ///< "up", "on trial", "down"; "looping": up, but not for the names of leads_back
   std::string why;           ///< it is so; empty: since it was configured
   double since_seconds = 0;
-  std::string last_failure;  ///< of a TCP or TLS connection, until an answer comes
+  std::vector<std::string> leads_back;  ///< names; it isn't asked for them and all below
+  std::string last_failure;             ///< of a TCP or TLS connection, until an answer comes
   TargetFigures figures;
   double latency_seconds = 0;               ///< smoothed; 0: not measured yet
   double p50_seconds = 0, p99_seconds = 0;  ///< of the last half to whole minute; 0: no answers

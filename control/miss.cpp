@@ -14,22 +14,6 @@ namespace {
 /// Of the control plane's own, which the worker waits for (stages/forward.cpp).
 constexpr unsigned kTries = 2;
 
-// The targets in the order in which they are to be tried: by policy, those that are up first.
-std::vector<const state::Target*> order_targets(const state::Upstream& upstream,
-                                                const state::TargetHealth* health, std::uint32_t turn) {
-  const std::size_t count = upstream.targets.size();
-  const std::size_t start = upstream.policy == state::Policy::kOrdered ? 0 : turn % count;
-  std::vector<const state::Target*> up, down;
-  for (std::size_t i = 0; i < count; ++i) {
-    const state::Target& target = upstream.targets[(start + i) % count];
-    const bool is_up = health[target.id].up.load(std::memory_order_relaxed) != 0;
-    (is_up ? up : down).push_back(&target);
-  }
-  // One that is down is better than none: this path has no workers to keep from waiting.
-  up.insert(up.end(), down.begin(), down.end());
-  return up;
-}
-
 // What is too large for a packet, as a truncated answer: a stream client has it asked for again.
 void cut_to_fit(std::vector<std::uint8_t>& message) {
   if (message.size() <= kMaxMessage) return;
@@ -41,12 +25,9 @@ void cut_to_fit(std::vector<std::uint8_t>& message) {
   dns::store_header(message.data(), {reply.header.id, flags, 1, 0, 0, 0});
 }
 
-// Where there is something better than to wait for targets that are down.
-bool is_hopeless(const state::Upstream& upstream, const state::TargetHealth* health) {
-  return upstream.on_all_down != state::OnAllDown::kServfail &&
-         std::all_of(upstream.targets.begin(), upstream.targets.end(), [&](const state::Target& target) {
-           return health[target.id].up.load(std::memory_order_relaxed) == state::TargetHealth::kDown;
-         });
+// The name of a worker's question, which has nothing else in front of it.
+std::span<const std::uint8_t> name_of(std::span<const std::uint8_t> question) {
+  return question.subspan(dns::kHeaderSize);
 }
 
 }  // namespace
@@ -62,38 +43,57 @@ void Misses::send_failure(std::size_t worker, const Message& message, dns::Exten
   crossing_.order(worker, packet);
 }
 
+// None where there is something better than to wait for targets that are down.
+std::vector<const state::Target*> Misses::targets_for(const state::Upstream& upstream,
+                                                      std::span<const std::uint8_t> question) {
+  if (upstream.on_all_down != state::OnAllDown::kServfail &&
+      all_down(upstream, published_, name_of(question)))
+    return {};
+  return order_targets(upstream, published_, name_of(question), random_);
+}
+
+void Misses::unanswered(std::size_t worker, const Message& message, const std::vector<std::uint32_t>& targets,
+                        std::span<const std::uint8_t> question) {
+  send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
+  dns::Name name;
+  if (dns::read_name(name_of(question), name) == 0) return;
+  for (std::size_t i = 0; i < targets.size() && i < kTries; ++i)
+    on_silence_(targets[i], name.octets());
+}
+
 void Misses::ask_host(std::size_t worker, const Message& message, const state::Upstream& upstream,
                       std::span<const std::uint8_t> question) {
-  if (is_hopeless(upstream, health_))
-    return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   Ask ask;
   std::vector<std::uint32_t> ids;
-  for (const state::Target* target : order_targets(upstream, health_, next_target_++)) {
+  for (const state::Target* target : targets_for(upstream, question)) {
     ask.targets.push_back(target->address);
     ids.push_back(target->id);
   }
+  if (ids.empty()) return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   ask.message.assign(question.begin(), question.end());
   ask.timeout_ms = upstream.timeout_ms;
   const std::vector<SocketAddress> targets = ask.targets;
-  resolver_.ask(std::move(ask), [this, worker, message, targets, ids](Result<HostAnswer> answer) {
-    if (!answer) return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
+  std::vector<std::uint8_t> asked = ask.message;
+  resolver_.ask(std::move(ask), [this, worker, message, targets, ids,
+                                 asked = std::move(asked)](Result<HostAnswer> answer) {
+    if (!answer) return unanswered(worker, message, ids, asked);
     send_answer(worker, message, std::move(answer->message), ids[answer->target], targets[answer->target]);
   });
 }
 
 void Misses::ask_streams(std::size_t worker, const Message& message, const state::Upstream& upstream,
                          std::span<const std::uint8_t> question) {
-  if (is_hopeless(upstream, health_))
-    return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
   std::vector<std::uint32_t> ids;
-  for (const state::Target* target : order_targets(upstream, health_, next_target_++))
+  for (const state::Target* target : targets_for(upstream, question))
     ids.push_back(target->id);
-  const bool asked = streams_.ask(
-      ids, {question.begin(), question.end()}, upstream.timeout_ms, kTries,
-      [this, worker, message](Result<UpstreamStreams::Answer> answer) {
-        if (!answer) return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
-        send_answer(worker, message, std::move(answer->message), answer->target, answer->address);
-      });
+  if (ids.empty()) return send_failure(worker, message, dns::ExtendedError::kNoReachableAuthority);
+  std::vector<std::uint8_t> wire(question.begin(), question.end());
+  const bool asked = streams_.ask(ids, wire, upstream.timeout_ms, kTries,
+                                  [this, worker, message, ids, wire](Result<UpstreamStreams::Answer> answer) {
+                                    if (!answer) return unanswered(worker, message, ids, wire);
+                                    send_answer(worker, message, std::move(answer->message), answer->target,
+                                                answer->address);
+                                  });
   if (!asked) send_failure(worker, message, dns::ExtendedError::kNetworkError);
 }
 

@@ -13,6 +13,7 @@
 #include "control/crossing.h"
 #include "control/generation.h"
 #include "control/host_resolver.h"
+#include "control/target_order.h"
 #include "control/upstream_streams.h"
 
 namespace shunt::control {
@@ -20,9 +21,17 @@ namespace shunt::control {
 /// Belongs to the control plane's thread.
 class Misses {
  public:
+  /// Told which targets left a question for a name (wire format, lower case) unanswered.
+  using OnSilence = std::function<void(std::uint32_t target, std::span<const std::uint8_t> name)>;
+
   Misses(Crossing& crossing, HostResolver& resolver, UpstreamStreams& streams,
-         const state::TargetHealth* health)
-      : crossing_(crossing), resolver_(resolver), streams_(streams), health_(health) {}
+         const PublishedTargets& published, Random& random, OnSilence on_silence)
+      : crossing_(crossing),
+        resolver_(resolver),
+        streams_(streams),
+        published_(published),
+        random_(random),
+        on_silence_(std::move(on_silence)) {}
 
   void set_generation(std::shared_ptr<const Generation> generation) { generation_ = std::move(generation); }
 
@@ -30,6 +39,10 @@ class Misses {
   bool decide(std::size_t worker, rte_mbuf* packet);
 
  private:
+  std::vector<const state::Target*> targets_for(const state::Upstream& upstream,
+                                                std::span<const std::uint8_t> question);
+  void unanswered(std::size_t worker, const Message& message, const std::vector<std::uint32_t>& targets,
+                  std::span<const std::uint8_t> question);
   void ask_host(std::size_t worker, const Message& message, const state::Upstream& upstream,
                 std::span<const std::uint8_t> question);
   void ask_streams(std::size_t worker, const Message& message, const state::Upstream& upstream,
@@ -41,9 +54,10 @@ class Misses {
   Crossing& crossing_;
   HostResolver& resolver_;
   UpstreamStreams& streams_;
-  const state::TargetHealth* health_;
+  const PublishedTargets published_;
+  Random& random_;
+  const OnSilence on_silence_;
   std::shared_ptr<const Generation> generation_;
-  std::uint32_t next_target_ = 0;
 };
 
 }  // namespace shunt::control

@@ -138,9 +138,20 @@ void UpstreamLink::send() {
   });
 }
 
+/// A TLS record for each message: servers there are (NSD 4.6 is one) that read one message and then wait for
+/// the socket, though the rest of its record is in their hands already.
+Result<void> UpstreamLink::encrypt(std::span<const std::uint8_t> messages) {
+  while (!messages.empty()) {
+    const std::size_t length = 2u + load_be16(messages.data());
+    if (auto written = tls_->write(messages.first(length)); !written) return written;
+    messages = messages.subspan(length);
+  }
+  return {};
+}
+
 void UpstreamLink::flush() {
   if (tls_) {
-    const Result<void> encrypted = tls_->write(output_);
+    const Result<void> encrypted = encrypt(output_);
     if (!encrypted) return end(LinkEnd::kBroken, encrypted.error());
   } else {
     waiting_.insert(waiting_.end(), output_.begin(), output_.end());

@@ -54,7 +54,7 @@ class UpstreamLink : public std::enable_shared_from_this<UpstreamLink> {
   void open(Events events);
   /// Ends without an event. May be called from inside one.
   void close();
-  /// Where messages with their lengths are appended; send() sees to them before the loop's next turn.
+  /// Where whole messages with their lengths are appended; send() sees to them before the loop's next turn.
   std::vector<std::uint8_t>& output() { return output_; }
   void send();
 
@@ -70,6 +70,7 @@ class UpstreamLink : public std::enable_shared_from_this<UpstreamLink> {
   void take(std::span<const std::uint8_t> octets);
   void take_plain(std::span<const std::uint8_t> octets);
   std::size_t take_messages(std::span<const std::uint8_t> octets);
+  Result<void> encrypt(std::span<const std::uint8_t> messages);
   void flush();
   void write();
   void opened();

@@ -71,6 +71,7 @@ Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKe
   const auto count = static_cast<unsigned>(config.dataplane.workers.size());
   owners_ = std::make_unique<state::PortOwners>(count);
   health_ = std::make_unique<state::TargetHealth[]>(kMaxTargets);
+  loops_ = std::make_unique<state::TargetLoops[]>(kMaxTargets);
   cores_ = config.dataplane.workers;
   rcu_ = static_cast<rte_rcu_qsbr*>(
       rte_zmalloc("rcu", rte_rcu_qsbr_get_memsize(kMaxWorkers), RTE_CACHE_LINE_SIZE));
@@ -96,6 +97,7 @@ Result<void> Workers::make_workers(const conf::Config& config, const dns::HashKe
                        config.dataplane.pending,
                        owners_.get(),
                        health_.get(),
+                       loops_.get(),
                        pool_,
                        rings_[i],
                        handovers};

@@ -55,6 +55,7 @@ class Workers {
   rte_mempool* pool() { return pool_; }
   /// kMaxTargets entries.
   state::TargetHealth* health() { return health_.get(); }
+  state::TargetLoops* loops() { return loops_.get(); }
 
  private:
   struct Retiring {
@@ -77,6 +78,7 @@ class Workers {
   std::vector<Port> ports_;
   std::unique_ptr<state::PortOwners> owners_;
   std::unique_ptr<state::TargetHealth[]> health_;
+  std::unique_ptr<state::TargetLoops[]> loops_;
   std::vector<Rings> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<unsigned> cores_;

@@ -32,6 +32,8 @@ enum class MessageKind : std::uint8_t {
   ///< could be asked over TCP; `zone`: a zone answered, or (empty, for a kAlias) the routing has gone
   kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
              ///< its type, and its name in wire format, lower case
+  kTimeout,  ///< `target_id`: it left a question unanswered; told at most once a second for each target.
+             ///< data: the question's name in wire format, lower case
   // control -> worker
   kTransmit,  ///< `port`; data: an Ethernet frame from the mirror
   kQuery,     ///< `ticket`, `client`, `local`; data: a DNS query, its id included

@@ -120,6 +120,7 @@ void Worker::take_order(rte_mbuf* packet) {
     case MessageKind::kMiss:
     case MessageKind::kReply:
     case MessageKind::kWatched:
+    case MessageKind::kTimeout:
       break;  // never sent this way
   }
   rte_pktmbuf_free(packet);

@@ -208,7 +208,9 @@ std::string explain_text(const Json& result) {
     for (const Json& target : child(upstream, "targets")) {
       const Json& up = child(target, "up");
       // A file that nobody runs has no health to tell of.
+      const Json& loops = child(target, "leads_back");
       line("target", cell(target, "address") + (up.is_boolean() ? (up.get<bool>() ? " up" : " down") : "") +
+                         (loops.is_boolean() && loops.get<bool>() ? ", leads back here for this name" : "") +
                          ", " + cell(target, "path"));
     }
   }

@@ -11,6 +11,7 @@ Context::Context(const ContextOptions& options)
               state::SourcePorts(*options.owners, options.worker), random),
       owners(*options.owners),
       health(options.health),
+      loops(options.loops),
       pool(options.pool),
       rings(options.rings),
       handovers(options.handovers),

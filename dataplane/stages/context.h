@@ -22,6 +22,7 @@
 #include "dataplane/state/pending.h"
 #include "dataplane/state/snapshot.h"
 #include "dataplane/state/source_ports.h"
+#include "dataplane/state/target_loops.h"
 #include "dataplane/state/target_stats.h"
 
 namespace shunt {
@@ -59,6 +60,7 @@ struct ContextOptions {
   std::uint32_t pending_slots = 0;
   const state::PortOwners* owners = nullptr;
   const state::TargetHealth* health = nullptr;  ///< kMaxTargets entries
+  const state::TargetLoops* loops = nullptr;    ///< likewise
   rte_mempool* pool = nullptr;
   Rings rings;
   std::vector<rte_ring*> handovers;  ///< of all workers, by number
@@ -78,6 +80,7 @@ struct Context {
   state::Pending pending;
   const state::PortOwners& owners;
   const state::TargetHealth* health;
+  const state::TargetLoops* loops;
   rte_mempool* pool;
   Rings rings;
   std::vector<rte_ring*> handovers;

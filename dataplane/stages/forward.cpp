@@ -228,6 +228,8 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
 }
 
 void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
+  if (q.question.type == state::LoopProbe::kType && is_own_loop_probe(context, q)) [[unlikely]]
+    return refuse(context, q, ExtendedError::kNoReachableAuthority);
   if (!within_limits(context, q)) return;
   const bool shared = !q.question.edns.foreign_options;
   if (shared && join(context, q, key)) return;
@@ -403,6 +405,7 @@ void handle_timeouts(Context& context) {
       if (slot.waiters != state::kNone) bump(context.figure(slot.figure).timeouts);
       state::TargetStats::count(context.targets[slot.attempt[slot.tries - 1].target_id].timeouts);
       end_try(context, slot);
+      tell_timeout(context, slot);
       const bool more = slot.tries < state::kMaxTries && context.now.us < slot.give_up_us;
       if (!more || !send_to_target(context, slot, {}, nullptr)) {
         fail(context, slot, ExtendedError::kNoReachableAuthority);

@@ -121,6 +121,22 @@ inline void end_try(Context& context, state::Slot& slot) {
   context.targets[slot.attempt[slot.tries - 1].target_id].note_end();
 }
 
+// loops.cpp
+// ---------------------------------------------------------------------------------------------------------
+/// A query of LoopProbe::kType: whether it is a probe of the control plane's that came back, on its way to
+/// the target that it was sent to. Notes that for the control plane.
+bool is_own_loop_probe(Context& context, const Query& q);
+/// The slot's name, asked of `target`, would come back here. See leads_back().
+bool is_covered_by_loop(Context& context, const state::Target& target, const state::Slot& slot);
+inline bool leads_back(Context& context, const state::Target& target, const state::Slot& slot) {
+  if (context.health[target.id].loops.load(std::memory_order_relaxed) == 0) [[likely]]
+    return false;
+  return is_covered_by_loop(context, target, slot);
+}
+/// Tells the control plane which name the slot's last target left unanswered, now and then: it may have led
+/// back here.
+void tell_timeout(Context& context, const state::Slot& slot);
+
 // fallback.cpp
 // ------------------------------------------------------------------------------------------------------
 /// No target of the slot's upstream answers: an expired answer is served, or the default upstream is asked,

@@ -4,22 +4,13 @@
 #include <algorithm>
 
 #include "dataplane/stages/stages.h"
+#include "dataplane/state/target_shares.h"
 
 namespace shunt {
 namespace {
 
 using state::Slot;
 using state::TargetHealth;
-
-// One in so many first tries that meet a target on trial goes there: enough to tell whether it works again,
-// and few enough to bear if it doesn't.
-constexpr std::uint32_t kTrialShare = 16;
-// One in so many of an upstream with `fastest` goes anywhere, so that a target that became fast is noticed:
-// less than one in a hundred, so that it doesn't show in the 99th percentile.
-constexpr std::uint32_t kExploreShare = 128;
-// Targets whose latency is within a quarter of the best one's, and what a network adds by chance, count as
-// equally fast: the load spreads over them.
-constexpr std::uint32_t kBandPart = 4, kBandUs = 200;
 
 bool was_tried(const Slot& slot, const state::Target& target) {
   for (unsigned i = 0; i < slot.tries; ++i) {
@@ -54,18 +45,19 @@ bool is_full(const Context& context, const state::Target& target) {
 // Where `fastest` begins to look: any of the fastest targets that are up and were not tried.
 std::uint32_t fastest(Context& context, const Slot& slot, const state::Upstream& upstream) {
   const auto count = static_cast<std::uint32_t>(upstream.targets.size());
-  if (context.random.below(kExploreShare) == 0) return context.random.below(count);
+  if (context.random.below(state::kExploreShare) == 0) return context.random.below(count);
   std::array<std::uint32_t, kMaxTargetsPerUpstream> latency_us;
   std::uint32_t best_us = UINT32_MAX;
   for (std::uint32_t i = 0; i < count; ++i) {
     const state::Target& target = upstream.targets[i];
     latency_us[i] = UINT32_MAX;
     if (condition(context, target) != TargetHealth::kUp || was_tried(slot, target)) continue;
+    if (leads_back(context, target, slot)) continue;
     // 0 is not measured yet: as good as the best until it is.
     latency_us[i] = context.health[target.id].latency_us.load(std::memory_order_relaxed);
     if (latency_us[i] != 0) best_us = std::min(best_us, latency_us[i]);
   }
-  const std::uint32_t band_us = best_us == UINT32_MAX ? best_us - 1 : best_us + best_us / kBandPart + kBandUs;
+  const std::uint32_t band_us = state::fastest_band_us(best_us);
   std::uint32_t chosen = 0, equals = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
     if (latency_us[i] <= band_us && context.random.below(++equals) == 0) chosen = i;
@@ -101,6 +93,7 @@ Choice choose_target(Context& context, const Slot& slot, const state::Upstream& 
     const state::Target& target = upstream.targets.front();
     Choice only;
     if (condition(context, target) == TargetHealth::kDown || is_full(context, target)) return {};
+    if (leads_back(context, target, slot)) return {};
     return find_path(context, target, only) ? only : Choice{};
   }
   const std::uint32_t start = first_choice(context, slot, upstream);
@@ -112,10 +105,12 @@ Choice choose_target(Context& context, const Slot& slot, const state::Upstream& 
       const std::uint8_t is = condition(context, target);
       if (is == TargetHealth::kDown) continue;
       if (is == TargetHealth::kOnTrial && !on_trial &&
-          (slot.tries != 0 || context.random.below(kTrialShare) != 0)) {
+          (slot.tries != 0 || context.random.below(state::kTrialShare) != 0)) {
         continue;
       }
       if (!again && was_tried(slot, target)) continue;
+      if (leads_back(context, target, slot)) [[unlikely]]
+        continue;
       if (is_full(context, target)) [[unlikely]]
         continue;
       Choice choice;

@@ -36,6 +36,7 @@ struct TargetHealth {
   static constexpr std::uint8_t kOnTrial = 2;
 
   std::atomic<std::uint8_t> up{kUp};
+  std::atomic<std::uint8_t> loops{0};        ///< names that lead back here: entries of its TargetLoops
   std::atomic<std::uint32_t> latency_us{0};  ///< smoothed, for `fastest`; 0: not measured
 };
 

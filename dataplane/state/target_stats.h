@@ -47,9 +47,10 @@ struct alignas(kCacheLine) TargetStats {
   Count malformed{0};  ///< answers that could not be parsed, or were to another question; the wait went on
   Count latency_us_sum{0};
   std::atomic<std::uint32_t> in_flight{0};  ///< gauge: tries that neither an answer nor a timeout ended
-  std::atomic<std::uint32_t> led_back{0};   ///< our own questions that the target sent back to us
+  std::uint32_t timeout_told_s = 0;         ///< when the control plane was told last; the worker's own
   std::array<Count, kDurationBounds.size() + 1> latency{};  ///< buckets of Durations
   FailedNames failed_names;                                 ///< of SERVFAIL and REFUSED
+  Count led_back{0};  ///< tag of the last loop probe to the target that came back here (state/target_loops.h)
 
   template <typename T>
   static void add(std::atomic<T>& to, T n) {

@@ -98,6 +98,24 @@ def test_a_real_server_is_asked_over_tcp(gateway):
     assert gateway.counter("connections_opened") == before + 1
 
 
+def test_questions_that_leave_together_are_all_read_by_a_real_server(gateway):
+    """NSD reads one message of a TLS record, and waits for the next record then."""
+    def sums():
+        target = gateway.target("nsd")
+        return target["timeouts"], target["answered"]
+
+    answered(gateway, "first.nsd.test")
+    timeouts, before = sums()
+    with gateway.left.socket(address="10.10.0.10") as sock:
+        for burst in range(5):
+            for i in range(40):
+                sock.sendto(query(f"burst{burst}-{i}.nsd.test").to_wire(), ("10.10.0.2", 53))
+            sock.settimeout(0.7)  # less than the time for one try
+            for _ in range(40):
+                sock.recv(4096)
+    assert sums()[0] == timeouts and sums()[1] >= before + 200
+
+
 def test_the_default_upstream_may_be_one(gateway):
     assert addresses(answered(gateway, "a.nowhere.test")) == ["192.0.2.53"]
 

@@ -53,19 +53,8 @@ class Upstream {
     Bytes message;
     sockaddr_in from;
   };
-  Upstream() {
-    // One port for both: a free one of UDP may be taken in TCP.
-    while (tcp_ < 0) {
-      if (udp_ >= 0) ::close(udp_);
-      udp_ = bound_socket(SOCK_DGRAM);
-      port_ = local_port(udp_);
-      tcp_ = try_bound_socket(SOCK_STREAM, port_);
-    }
-  }
-  ~Upstream() {
-    ::close(udp_);
-    stop_tcp();
-  }
+  Upstream() : udp_(bound_socket(SOCK_DGRAM)), port_(local_port(udp_)) {}
+  ~Upstream() { ::close(udp_); }
   Upstream(const Upstream&) = delete;
   Upstream& operator=(const Upstream&) = delete;
 
@@ -80,33 +69,17 @@ class Upstream {
       datagram.message.assign(buffer, buffer + got);
       asked.push_back(datagram);
     }
-    if (const int fd = tcp_ < 0 ? -1 : ::accept(tcp_, nullptr, nullptr); fd >= 0)
-      connections.emplace_back(fd);
-    for (Peer& peer : connections)
-      peer.poll();
   }
   void send(const Bytes& message, const sockaddr_in& to) {
     ::sendto(udp_, message.data(), message.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
   }
-  void stop_tcp() {
-    if (tcp_ >= 0) ::close(std::exchange(tcp_, -1));
-  }
 
   std::vector<Datagram> asked;
-  std::vector<Peer> connections;
 
  private:
-  int udp_ = -1;
-  std::uint16_t port_ = 0;
-  int tcp_ = -1;
+  int udp_;
+  std::uint16_t port_;
 };
-
-void send_framed(Peer& peer, const Bytes& message) {
-  Bytes out;
-  append16(out, static_cast<unsigned>(message.size()));
-  append(out, message);
-  peer.send(out);
-}
 
 class HostResolverTest : public ::testing::Test {
  protected:
@@ -163,7 +136,6 @@ TEST_F(HostResolverTest, AsksAndHandsTheAnswerBackUnderItsOwnId) {
   EXPECT_EQ(answer_->message, answer_to(query()));
   EXPECT_EQ(answer_->target, 0u);
   EXPECT_FALSE(answer_->truncated);
-  EXPECT_FALSE(answer_->over_tcp);
   EXPECT_GT(answer_->latency.count(), 0);
   EXPECT_EQ(resolver_->in_flight(), 0u);
   EXPECT_EQ(resolver_->latency().count(), 1u);
@@ -309,74 +281,6 @@ TEST_F(HostResolverTest, TruncatedAnswersAreHandedBackAsTheyAre) {
   EXPECT_EQ(answer_->message, truncated(query()));
 }
 
-TEST_F(HostResolverTest, TruncatedAnswersAreAskedForAgainOverTcp) {
-  Ask asked = question({b_.address(), a_.address()}, 100);
-  asked.transport = AskTransport::kUdpThenTcp;
-  ask(std::move(asked));
-  ASSERT_TRUE(run([&] { return a_.asked.size() == 1; }));  // b is silent
-  a_.send(truncated(a_.asked[0].message), a_.asked[0].from);
-  ASSERT_TRUE(run([&] { return !a_.connections.empty() && a_.connections[0].messages().size() == 1; }));
-  const Bytes over_tcp = a_.connections[0].messages()[0];
-  Bytes large = answer_to(over_tcp);
-  send_framed(a_.connections[0], large);
-  ASSERT_TRUE(done());
-  EXPECT_TRUE(answer_->over_tcp);
-  EXPECT_FALSE(answer_->truncated);
-  EXPECT_EQ(answer_->target, 1u);
-  EXPECT_EQ(answer_->message, answer_to(query()));
-}
-
-TEST_F(HostResolverTest, WhereTcpFailsTheTruncatedAnswerIsWhatThereIs) {
-  Ask asked = question({a_.address()}, 50);
-  asked.transport = AskTransport::kUdpThenTcp;
-  for (const bool refused : {false, true}) {
-    calls_ = 0;
-    a_.asked.clear();
-    if (refused) a_.stop_tcp();
-    ask(asked);
-    ASSERT_TRUE(run([&] { return a_.asked.size() == 1; }));
-    a_.send(truncated(a_.asked[0].message), a_.asked[0].from);
-    ASSERT_TRUE(done());
-    ASSERT_TRUE(answer_);
-    EXPECT_TRUE(answer_->truncated);
-    EXPECT_EQ(calls_, 1);
-  }
-}
-
-TEST_F(HostResolverTest, AsksOverTcpAloneAndTakesSplitAnswers) {
-  Ask asked = question({a_.address()});
-  asked.transport = AskTransport::kTcp;
-  asked.source = *IpAddress::parse("127.0.0.9");
-  ask(std::move(asked));
-  ASSERT_TRUE(run([&] { return !a_.connections.empty() && a_.connections[0].messages().size() == 1; }));
-  EXPECT_TRUE(a_.asked.empty());
-  const Bytes answer = answer_to(a_.connections[0].messages()[0]);
-  Bytes octets;
-  append16(octets, static_cast<unsigned>(answer.size()));
-  append(octets, answer);
-  for (const std::uint8_t octet : octets) {
-    a_.connections[0].send(Bytes{octet});
-    run([] { return false; }, milliseconds(1));
-  }
-  ASSERT_TRUE(done());
-  EXPECT_TRUE(answer_->over_tcp);
-  EXPECT_EQ(answer_->message, answer_to(query()));
-}
-
-TEST_F(HostResolverTest, ABrokenTcpTargetIsLeftForTheNextAtOnce) {
-  a_.stop_tcp();
-  Ask asked = question({a_.address(), b_.address()}, 60000);
-  asked.transport = AskTransport::kTcp;
-  ask(std::move(asked));
-  ASSERT_TRUE(run([&] { return !b_.connections.empty() && b_.connections[0].messages().size() == 1; }));
-  Bytes wrong = answer_to(b_.connections[0].messages()[0]);
-  wrong[1] ^= 1;
-  send_framed(b_.connections[0], wrong);
-  ASSERT_TRUE(done());
-  EXPECT_FALSE(answer_);
-  EXPECT_EQ(counter(HostCounter::answers_wrong), 1u);
-}
-
 TEST_F(HostResolverTest, UsesTheSocketAndTheSourceItIsGiven) {
   Ask asked = question({a_.address()});
   asked.source = *IpAddress::parse("127.0.0.5");
@@ -400,14 +304,7 @@ TEST_F(HostResolverTest, TheTargetTellsTheFamily) {
   };
   ask(asked);
   ASSERT_TRUE(done());
-  calls_ = 0;
-  asked.transport = AskTransport::kTcp;
-  ask(asked);
-  ASSERT_TRUE(done());
-  EXPECT_EQ(
-      made,
-      (std::vector<std::pair<int, int>>{
-          {AF_INET6, SOCK_DGRAM}, {AF_INET, SOCK_DGRAM}, {AF_INET6, SOCK_STREAM}, {AF_INET, SOCK_STREAM}}));
+  EXPECT_EQ(made, (std::vector<std::pair<int, int>>{{AF_INET6, SOCK_DGRAM}, {AF_INET, SOCK_DGRAM}}));
 }
 
 TEST_F(HostResolverTest, SocketsThatCannotBeMadeAreFailures) {
@@ -480,11 +377,8 @@ TEST_F(HostResolverTest, QuestionsInFlightAreBounded) {
 }
 
 TEST_F(HostResolverTest, CanBeDestroyedWithQuestionsInFlight) {
-  Ask over_tcp = question({a_.address()});
-  over_tcp.transport = AskTransport::kTcp;
   ask(question({a_.address()}));
-  ask(over_tcp);
-  ASSERT_TRUE(run([&] { return a_.asked.size() == 1 && !a_.connections.empty(); }));
+  ASSERT_TRUE(run([&] { return a_.asked.size() == 1; }));
   ask(question({a_.address()}));  // not begun yet
   resolver_.reset();
   a_.send(answer_to(a_.asked[0].message), a_.asked[0].from);

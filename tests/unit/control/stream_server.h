@@ -63,8 +63,10 @@ class Accepted {
     if (!SSL_is_init_finished(ssl_.get())) SSL_do_handshake(ssl_.get());
     char plain[16384];
     int got;
-    while (SSL_is_init_finished(ssl_.get()) && (got = SSL_read(ssl_.get(), plain, sizeof plain)) > 0)
+    while (SSL_is_init_finished(ssl_.get()) && (got = SSL_read(ssl_.get(), plain, sizeof plain)) > 0) {
       received.append(plain, static_cast<std::size_t>(got));
+      records.push_back(static_cast<std::size_t>(got));
+    }
     flush();
   }
   /// As it is, length and all.
@@ -115,7 +117,8 @@ class Accepted {
     return name == nullptr ? "" : name;
   }
 
-  std::string received;  ///< plain
+  std::string received;              ///< plain
+  std::vector<std::size_t> records;  ///< of TLS: octets of each that brought something
   bool ended = false;
   bool mute = false;  ///< the handshake is not answered
 

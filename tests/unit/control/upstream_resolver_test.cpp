@@ -651,6 +651,16 @@ TEST_F(UpstreamTlsTest, AsksByNameOverDotAndPadsItsQuestions) {
   EXPECT_EQ(counter(StreamCounter::handshakes_full), 1u);
 }
 
+// A server may read one message of a record and then wait for the socket: NSD 4.6 does.
+TEST_F(UpstreamTlsTest, OneRecordForEachOfTheQuestionsThatLeaveTogether) {
+  a_.use(ServerTls(leaf()));
+  at_ = target(a_.address(), "dns.example");
+  for (int i = 0; i < 5; ++i)
+    ask({at_});
+  question(a_, 0, 4);
+  EXPECT_EQ(a_.at(0).records, std::vector<std::size_t>(5, 2 + 128));
+}
+
 TEST_F(UpstreamTlsTest, NamesByWildcardAndByAddress) {
   a_.use(ServerTls(leaf()));
   std::size_t c = 0;

@@ -322,6 +322,7 @@ TEST(Limits, pending_table_full_gives_servfail_and_every_buffer_comes_back) {
   rig.turn(810);
   rig.sent();
   EXPECT_EQ(rig.worker().context().pending.open_slots(), 0u);
+  rig.take_events();
   EXPECT_EQ(rig.free_buffers(), before);
   rig.check_laws();
 }

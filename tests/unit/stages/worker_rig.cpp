@@ -129,6 +129,7 @@ Rig::Rig(const RigOptions& options) {
   make_snapshot(options);
   owners_ = std::make_unique<state::PortOwners>(options.workers);
   health_ = std::make_unique<state::TargetHealth[]>(kMaxTargets);
+  loops_ = std::make_unique<state::TargetLoops[]>(kMaxTargets);
   std::vector<rte_ring*> handovers;
   for (unsigned i = 0; i < options.workers; ++i) {
     rings_.push_back(Rings::create(instances_ * 10 + i).value());
@@ -150,6 +151,7 @@ Rig::Rig(const RigOptions& options) {
     w.context.pending_slots = options.pending;
     w.context.owners = owners_.get();
     w.context.health = health_.get();
+    w.context.loops = loops_.get();
     w.context.pool = buffers;
     w.context.rings = rings_[i];
     w.context.handovers = handovers;
@@ -308,6 +310,13 @@ Sent Rig::turn_for_one() {
     return none;
   }
   return all.front();
+}
+
+void Rig::take_events() {
+  for (Rings& rings : rings_) {
+    for (void* packet = nullptr; rte_ring_dequeue(rings.events, &packet) == 0;)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+  }
 }
 
 unsigned Rig::free_buffers() const {

@@ -72,7 +72,10 @@ class Rig {
   Worker& worker(unsigned i = 0) { return *workers_[i]; }
   const Stats& stats(unsigned i = 0) { return workers_[i]->context().stats; }
   state::TargetHealth& health(unsigned target) { return health_[target]; }
+  state::TargetLoops& loops(unsigned target) { return loops_[target]; }
   unsigned free_buffers() const;
+  /// Takes what the control plane was told, in its place, and forgets it.
+  void take_events();
   Rings& rings(unsigned i = 0) { return rings_[i]; }
   state::Snapshot& snapshot() { return *snapshot_; }
   state::View& view() { return *view_; }
@@ -91,6 +94,7 @@ class Rig {
   state::Published published_;
   std::unique_ptr<state::PortOwners> owners_;
   std::unique_ptr<state::TargetHealth[]> health_;
+  std::unique_ptr<state::TargetLoops[]> loops_;
   std::vector<Rings> rings_;
   std::vector<std::vector<std::byte>> memory_;
   std::vector<std::unique_ptr<Worker>> workers_;
