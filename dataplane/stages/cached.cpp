@@ -86,14 +86,14 @@ void answer(Context& context, Burst& burst, Find find) {
     // A question with a client subnet or options unknown to us has an answer of its own.
     if (!q.question.edns.foreign_options && find(q, hit)) {
       send_hit(context, q, hit);
-      if (hit.due != nullptr) [[unlikely]]
-        refetch(context, q, *hit.due, hit.figure);
       continue;
     }
     burst.alive[live++] = i;
   }
   context.stats[Counter::cache_hits] += burst.live - live;
   burst.live = live;
+  if (context.cache.any_due()) [[unlikely]]
+    refetch(context, burst);
 }
 
 }  // namespace

@@ -27,11 +27,7 @@ bool ask_target(Context& context, Slot& slot, const state::Upstream& upstream) {
          send_to_target(context, slot, {}, choice.target);
 }
 
-}  // namespace
-
-// Most of a hit's way is behind it: what is slow here delays nobody's answer but those of the same burst.
-[[gnu::cold, gnu::noinline]] void refetch(Context& context, Query& q, state::CacheEntry& due,
-                                          FigureNumber figure) {
+void ask_again(Context& context, Query& q, state::CacheEntry& due) {
   due.note_refetch();
   if (!find_upstream(context, q)) return;
   const state::Upstream& upstream = *q.upstream;
@@ -39,7 +35,7 @@ bool ask_target(Context& context, Slot& slot, const state::Upstream& upstream) {
   if (upstream.origin != due.origin) return;
   if (!upstream.prefetch || !has_room(context, upstream)) return;
   q.key.origin = upstream.origin;
-  q.key.figure = figure;
+  q.key.figure = due.answer.figure;
   const state::QuestionKey key = question_key(context, q);
   if (context.pending.find_equal(key) != nullptr) return;
   const bool by_control = q.set == nullptr || upstream.by_control;
@@ -56,6 +52,15 @@ bool ask_target(Context& context, Slot& slot, const state::Upstream& upstream) {
     return fail(context, *slot, dns::ExtendedError::kNoReachableAuthority);
   }
   ++context.stats[Counter::prefetched];
+}
+
+}  // namespace
+
+[[gnu::cold, gnu::noinline]] void refetch(Context& context, Burst& burst) {
+  const state::Cache::Due due = context.cache.take_due();
+  for (unsigned i = 0; i < burst.queries; ++i) {
+    if (&burst.query[i].key == due.key) return ask_again(context, burst.query[i], *due.entry);
+  }
 }
 
 }  // namespace shunt

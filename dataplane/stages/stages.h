@@ -59,10 +59,10 @@ void answer_from_cache(Context& context, Burst& burst);
 
 // refetch.cpp
 // -----------------------------------------------------------------------------------------------------
-/// A query was answered from the cache, by an answer that is hot and about to expire (`due`, CacheHit::due):
-/// asks for it again, unless that is under way or there is little room. The query's packet is gone; its
-/// question, key and network are needed. `figure` is the rule's.
-void refetch(Context& context, Query& query, state::CacheEntry& due, FigureNumber figure);
+/// One of the burst's queries found an answer in the cache that is hot and about to expire (Cache::any_due):
+/// asks for it again, unless that is under way or there is little room. The query's packet may be gone; its
+/// question, key and network are needed.
+void refetch(Context& context, Burst& burst);
 
 // forward.cpp
 // -------------------------------------------------------------------------------------------------------

@@ -279,7 +279,7 @@ bool Cache::search(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
   const std::uint32_t place = state_->lookup(key);
   if (place == CacheIndex::kNone) return false;
   CacheEntry& entry = at(place);
-  if (!take(entry, now, hit)) return false;
+  if (!take(entry, key, now, hit)) return false;
   hit.figure = key.figure;
   if (entry.routing != key.routing && key.routing != kNoRouting) {
     entry.routing = key.routing;

@@ -14,14 +14,15 @@
 // (snapshot.h) under which a match led to its origin last. A query under that same routing would be led there
 // again, so it is answered without a match (find_routed); any other is matched first (find).
 //
-// A hit may tell that the answer is hot, which is to say that it was hit before, and about to expire: then it
-// is the caller's to ask for it again (stages/refetch.cpp). All that costs a hit is that it compares its age
-// with the age at which that begins, instead of with the age at which it expires.
+// A hit notes an answer that is hot, which is to say that it was hit before, and about to expire: it is the
+// caller's to ask for it again (stages/refetch.cpp), once a burst. All that costs a hit is that it compares
+// its age with the age at which that begins, instead of with the age at which it expires.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "dataplane/base/figures.h"
 #include "dataplane/base/limits.h"
@@ -73,8 +74,17 @@ class Cache {
       entry = search_routed(key);
       if (entry == nullptr) return false;
     }
-    return take(*entry, now, hit);
+    return take(*entry, key, now, hit);
   }
+
+  /// An answer that is hot and about to expire (CacheEntry::refetch_due), and the key that it was found by.
+  struct Due {
+    CacheEntry* entry = nullptr;    ///< null: none
+    const CacheKey* key = nullptr;  ///< where the caller had it: to be compared, not followed
+  };
+  /// The last one that find() and find_routed() met since the last call. Valid until the next insertion.
+  Due take_due() { return std::exchange(due_, {}); }
+  bool any_due() const { return due_.entry != nullptr; }
 
   /// An upstream's answer for `key` that has expired, by `stale` seconds at most (RFC 8767). The hit's age
   /// may be beyond its TTLs: it is for copy_stale(). Fresh ones aren't found.
@@ -122,15 +132,13 @@ class Cache {
   CacheEntry* search_routed(const CacheKey& key) const;
   /// Fills in `hit` where the entry is still fresh. The hit is not handed to anyone who is not inlined: it
   /// lives in registers.
-  static bool take(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {
+  bool take(CacheEntry& entry, const CacheKey& key, std::uint32_t now, CacheHit& hit) {
     const std::uint32_t age = now - entry.inserted;
-    CacheEntry* due = nullptr;
     if (age >= entry.refetch_age()) [[unlikely]] {
       if (!entry.fresh(now)) return false;
-      if (entry.refetch_due(age)) due = &entry;
+      if (entry.refetch_due(age)) due_ = {&entry, &key};
     }
     fill(entry, now, hit);
-    hit.due = due;
     return true;
   }
   static void fill(CacheEntry& entry, std::uint32_t now, CacheHit& hit) {
@@ -144,6 +152,7 @@ class Cache {
 
   State* state_ = nullptr;  ///< null: the cache is off
   CacheIndex index_;
+  Due due_;
   std::byte* entries_at_ = nullptr;
 };
 

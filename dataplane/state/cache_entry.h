@@ -88,7 +88,6 @@ struct CacheHit : AnswerNumbers {
   const std::uint8_t* body =
       nullptr;  ///< the sections behind the question, OPT left out; TTLs as at insertion
   const std::uint16_t* ttl_offset = nullptr;  ///< of each TTL, from body's first octet
-  struct CacheEntry* due = nullptr;           ///< set: hot, and about to expire: CacheEntry::refetch_due()
 };
 
 /// Copies a hit's body to `to` with its TTLs aged. `room` >= body_length octets may be written at `to`; what

@@ -204,8 +204,10 @@ TEST(Cache, CountsTtlsDown) {
 bool is_due(TestCache& cache, const Key& key, std::uint32_t now) {
   CacheHit hit;
   EXPECT_TRUE(cache->find(*key, now, hit));
-  if (hit.due != nullptr) hit.due->note_refetch();
-  return hit.due != nullptr;
+  const Cache::Due due = cache->take_due();
+  if (due.entry == nullptr) return false;
+  due.entry->note_refetch();
+  return true;
 }
 
 TEST(Cache, TellsWhichHitOfAHotAnswerIsToRenewIt) {
