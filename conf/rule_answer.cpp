@@ -1,7 +1,6 @@
 #include "conf/rule_answer.h"
 
 #include <ldns/ldns.h>
-#include <strings.h>
 
 #include <algorithm>
 #include <array>
@@ -64,18 +63,6 @@ bool is_well_formed(std::uint16_t type, std::span<const std::uint8_t> rdata) {
   const Record read = read_record(wire);
   const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
   return read && write_record(read.get()) == wire && ldns_rr_rd_count(read.get()) >= least;
-}
-
-std::uint16_t parse_type(std::string_view text) {
-  // ldns reads "TYPE65x" as TYPE65.
-  constexpr std::size_t kGeneric = 4;  // "TYPE"
-  const bool generic = text.size() > kGeneric && strncasecmp(text.data(), "TYPE", kGeneric) == 0;
-  if (generic && text.find_first_not_of("0123456789", kGeneric) != text.npos) return 0;
-  const auto type = static_cast<unsigned>(ldns_get_rr_type_by_name(std::string(text).c_str()));
-  constexpr unsigned kFirstMeta = 128, kLastMeta = 255, kLast = 65535;  // RFC 6895 section 3.1
-  const bool meta =
-      (type >= kFirstMeta && type <= kLastMeta) || type == static_cast<unsigned>(dns::Type::kOpt);
-  return meta || type > kLast ? 0 : static_cast<std::uint16_t>(type);
 }
 
 std::span<const std::string_view> common_types() {

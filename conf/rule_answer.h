@@ -16,9 +16,6 @@ struct AnswerRecord {
   std::vector<std::uint8_t> rdata;  ///< uncompressed
 };
 
-/// A type by name or as TYPE123 (RFC 3597); 0 where it is unknown, or no type that data can have (ANY, AXFR,
-/// OPT…).
-std::uint16_t parse_type(std::string_view text);
 /// Names to suggest for an unknown type.
 std::span<const std::string_view> common_types();
 

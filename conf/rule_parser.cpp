@@ -7,6 +7,7 @@
 #include <charconv>
 #include <utility>
 
+#include "conf/record_type.h"
 #include "conf/report.h"
 
 namespace shunt::conf {

@@ -9,10 +9,8 @@
 #include <cstring>
 
 #include "conf/reader.h"
+#include "conf/record_type.h"
 #include "dataplane/dns/name.h"
-
-// Last: it defines true and false as macros.
-#include <ldns/rr.h>
 
 namespace shunt::conf {
 namespace {
@@ -147,11 +145,8 @@ std::string check_probe(std::string_view text) {
   const std::string type(text.substr(behind));
   if (const auto parsed = dns::parse_name(name); !parsed)
     return fmt::format("{} is not a name: {}", in_quotes(name), parsed.error());
-  const ldns_rr_type known = ldns_get_rr_type_by_name(type.c_str());
-  // Meta types and transfers (RFC 6895 section 3.1) are no questions for a health check.
-  if (known == 0) return fmt::format("{} is not a record type", in_quotes(type));
-  if (known == LDNS_RR_TYPE_OPT || (known >= 128 && known <= 255))
-    return fmt::format("{} can't be asked for here", in_quotes(type));
+  if (read_type(type) == 0) return fmt::format("{} is not a record type", in_quotes(type));
+  if (parse_type(type) == 0) return fmt::format("{} can't be asked for here", in_quotes(type));
   return {};
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "conf/line_file.h"
+#include "conf/record_type.h"
 #include "conf/report.h"
 #include "conf/rule_answer.h"
 #include "conf/zone_entry.h"

@@ -1,12 +1,12 @@
 #include "control/explain.h"
 
 #include <fmt/format.h>
-#include <ldns/ldns.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
 
+#include "conf/record_type.h"
 #include "control/rule_words.h"
 
 namespace shunt::control {
@@ -272,8 +272,7 @@ Result<json> explain(const Generation& generation, const dns::HashKey& key,
                      const ExplainRequest& request) {
   const auto name = dns::parse_name(request.name);
   if (!name) return Failure("\"" + request.name + "\" is no domain name: " + name.error());
-  if (ldns_get_rr_type_by_name(request.type.c_str()) == 0)
-    return Failure("\"" + request.type + "\" is no record type");
+  if (conf::read_type(request.type) == 0) return Failure("\"" + request.type + "\" is no record type");
   const auto client = IpAddress::parse(request.client);
   if (!client) return Failure("the client must be an address: " + client.error());
   const auto endpoint = choose_endpoint(*generation.snapshot, request.endpoint, *client);

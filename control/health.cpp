@@ -1,12 +1,12 @@
 #include "control/health.h"
 
-#include <ldns/ldns.h>
 #include <rte_mbuf.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "conf/record_type.h"
 #include "dataplane/dns/edns.h"
 #include "dataplane/dns/wire.h"
 
@@ -22,10 +22,9 @@ static_assert(static_cast<std::uint8_t>(TargetState::kDown) == state::TargetHeal
 
 // "NAME TYPE" of a configuration that was checked, as a query with our OPT.
 std::vector<std::uint8_t> probe_question(const std::string& probe) {
-  const std::size_t space = probe.find(' ');
+  const std::size_t space = probe.find_first_of(" \t");
   const dns::Name name = dns::parse_name(probe.substr(0, space)).value_or(dns::Name{});
-  const auto type =
-      static_cast<std::uint16_t>(ldns_get_rr_type_by_name(probe.substr(probe.find_last_of(' ') + 1).c_str()));
+  const std::uint16_t type = conf::read_type(std::string_view(probe).substr(probe.find_last_of(" \t") + 1));
   std::vector<std::uint8_t> wire(dns::kHeaderSize + name.length + 4u + dns::kOptSize +
                                  dns::kExtendedErrorSize);
   dns::store_header(wire.data(), {0, dns::kRd, 1, 0, 0, 1});

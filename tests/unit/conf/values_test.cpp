@@ -340,6 +340,13 @@ TEST(Forms, ProbeOfUnknownType) {
                  "\"AAAAA\" is not a record type", "probe = ");
 }
 
+TEST(Forms, ProbeOfATypeBeyondSixteenBits) {
+  for (const std::string type : {"TYPE65537", "TYPE4294967291", "TYPE-1", "TYPE6x"}) {
+    expect_mistake(change("\n[[rules]]", "probe = <!>\"health.corp " + type + "\"\n\n[[rules]]"),
+                   "\"" + type + "\" is not a record type", "probe = ");
+  }
+}
+
 TEST(Forms, ProbeThatIsATransfer) {
   expect_mistake(change("\n[[rules]]", "probe = <!>\"health.corp AXFR\"\n\n[[rules]]"),
                  "\"AXFR\" can't be asked for", "probe = ");
