@@ -54,7 +54,7 @@ def test_a_flood_of_connections_is_let_go_sooner_than_a_few(gateway, octets):
     start = time.monotonic()
     eventually(lambda: connections(gateway) <= IN_ALL * 3 // 4, 4, "connections to be closed")
     assert time.monotonic() - start < 3
-    assert gateway.counter("closed_idle", "TCP") + gateway.counter("closed_slow_sender") >= 5
+    assert gateway.counter("closed_idle", "TCP") + gateway.counter("closed_slow_sender", "TCP") >= 5
     with Stream(gateway.left, source=CLIENT) as other:
         other.send(query("other.test"))
         assert addresses(other.receive()) == ["192.0.2.1"]
@@ -63,8 +63,8 @@ def test_a_flood_of_connections_is_let_go_sooner_than_a_few(gateway, octets):
 def test_a_flood_of_connections_has_a_limit_in_all_and_udp_is_unaffected(gateway):
     load = Dnsperf(gateway.left, [f"n{i}.test A" for i in range(200)], seconds=4, rate=2000)
     flood(gateway, 3 * EACH)
-    eventually(lambda: gateway.counter("connections_full") == 3 * EACH - IN_ALL, 3, "connections above the limit to be counted")
-    assert gateway.counter("connections_client_limit") == 0
+    eventually(lambda: gateway.counter("connections_full", "TCP") == 3 * EACH - IN_ALL, 3, "connections above the limit to be counted")
+    assert gateway.counter("connections_client_limit", "TCP") == 0
     result = load.finish()
     assert (result["lost"], set(result["rcodes"])) == (0, {"NOERROR"}), result["output"]
     # A client who waits for his turn gets it: who says nothing is let go within a second or so.
