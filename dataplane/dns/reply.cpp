@@ -190,6 +190,15 @@ std::uint16_t reply_flags(const Question& q, const ReplyFields& fields, std::uin
 
 }  // namespace
 
+std::size_t cut_to_question(std::span<std::uint8_t> message) {
+  if (message.size() < kHeaderSize) return 0;
+  const Header header = load_header(message.data());
+  const std::size_t name_end = header.qdcount == 1 ? skip_name(message, kHeaderSize) : 0;
+  if (name_end == 0 || message.size() - name_end < 4) return 0;
+  store_header(message.data(), {header.id, static_cast<std::uint16_t>(header.flags | kTc), 1, 0, 0, 0});
+  return name_end + 4;
+}
+
 std::size_t make_reply(std::uint8_t* wire, std::size_t room, const Question& q, const ReplyFields& fields) {
   const bool has_question = q.end > kHeaderSize;
   const std::size_t limit = fields.stream ? room : std::min(room, client_limit(q.edns));

@@ -64,6 +64,10 @@ ReplyVerdict parse_reply(std::span<const std::uint8_t> message, Reply& out, Name
 /// asked, in whatever case: a name, type and class that end at `question_end`, within `message`.
 ReplyVerdict parse_reply(std::span<const std::uint8_t> message, std::size_t question_end, Reply& out);
 
+/// Makes a message that breaks off somewhere, in place, a truncated answer with nothing but its question: TC
+/// set, no records. Returns its new length; 0, with nothing changed, where no question is whole.
+std::size_t cut_to_question(std::span<std::uint8_t> message);
+
 /// Additional records that stand in front of the OPT record, which there is: where it is taken out, what
 /// follows is cut off, so that no name's compression pointer can lose its goal. Upstreams put it last nearly
 /// always.

@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::uint64_t kMacMask = 0xffffffffffff;  // six octets of a little-endian load
 constexpr std::uint16_t kMoreOrOffset = 0x3fff;     // IPv4: "more fragments" and the fragment offset
+constexpr std::uint16_t kMore = 0x2000;             // "more fragments" at offset 0: the first one
+constexpr std::uint16_t kMoreOrOffset6 = 0xfff9;    // the same in the IPv6 fragment header
+constexpr std::uint16_t kMore6 = 1;
 // A chain of extension headers longer than any real one is an attack on the reader.
 constexpr unsigned kMaxExtensions = 8;
 
@@ -29,7 +32,9 @@ struct Parser {
   FrameKind ipv4() const;
   FrameKind ipv6() const;
   FrameKind behind_extensions(const std::uint8_t* ip, std::size_t total) const;
+  FrameKind fragment6(const std::uint8_t* ip, std::size_t total) const;
   FrameKind udp(const std::uint8_t* l4, std::size_t length, Sum addresses, bool group) const;
+  FrameKind first_fragment(const std::uint8_t* udp, std::size_t length, bool group) const;
   FrameKind tcp(const std::uint8_t* l4, std::size_t length, bool group) const;
   FrameKind icmp6(const std::uint8_t* ip, const std::uint8_t* l4, std::size_t length) const;
   FrameKind other(std::uint8_t protocol) const {
@@ -81,6 +86,19 @@ inline FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum add
   return FrameKind::kUdp;
 }
 
+// Of a UDP datagram; the UDP length says that there is more.
+FrameKind Parser::first_fragment(const std::uint8_t* udp, std::size_t length, bool group) const {
+  if (group || view.broadcast) return drop(FrameDrop::ip_destination);
+  if (length < kUdpSize || load_be16(udp + 4) <= length) return drop(FrameDrop::ip_fragment);
+  view.source_port = load_be16(udp);
+  view.destination_port = load_be16(udp + 2);
+  if (view.source_port == 0 || view.destination_port == 0) return drop(FrameDrop::udp_port_zero);
+  view.payload_offset = static_cast<std::uint16_t>(udp + kUdpSize - frame.data());
+  view.payload_length = static_cast<std::uint16_t>(length - kUdpSize);
+  view.udp_checksum = 0;
+  return FrameKind::kUdpFragment;
+}
+
 FrameKind Parser::tcp(const std::uint8_t* l4, std::size_t length, bool group) const {
   // RFC 9293 section 3.9.2.3: a segment to a broadcast or multicast address is discarded silently.
   if (group || view.broadcast) return drop(FrameDrop::ip_destination);
@@ -121,8 +139,10 @@ FrameKind Parser::ipv4() const {
       sum = add_octets(sum, ip + kIpv4Size, header - kIpv4Size);
     if (fold(sum) != 0xffff) return drop(FrameDrop::ip_checksum);
   }
-  if ((load_be16(ip + 6) & kMoreOrOffset) != 0) return drop(FrameDrop::ip_fragment);
   const std::uint8_t protocol = ip[9];
+  const unsigned fragment = load_be16(ip + 6) & kMoreOrOffset;
+  if (fragment != 0 && (fragment != kMore || protocol != kProtocolUdp || header != kIpv4Size))
+    return drop(FrameDrop::ip_fragment);
   if (header != kIpv4Size && protocol == kProtocolUdp) return drop(FrameDrop::ip_options);
   if (is_bad_source_v4(ip + 12)) return drop(FrameDrop::ip_source);
 
@@ -131,9 +151,21 @@ FrameKind Parser::ipv4() const {
   view.destination = IpAddress::v4(ip + 16);
   view.l3_length = static_cast<std::uint16_t>(header);
   const bool group = is_group_v4(load_be32(ip + 16));
+  if (fragment != 0) return first_fragment(ip + header, total - header, group);
   if (protocol == kProtocolUdp) return udp(ip + header, total - header, addresses, group);
   if (protocol == kProtocolTcp) return tcp(ip + header, total - header, group);
   return other(protocol);
+}
+
+// A fragment header right behind the fixed one (RFC 8200 section 4.5).
+FrameKind Parser::fragment6(const std::uint8_t* ip, std::size_t total) const {
+  const std::uint8_t* const header = ip + kIpv6Size;
+  if (total - kIpv6Size < kFragmentSize || header[0] != kProtocolUdp ||
+      (load_be16(header + 2) & kMoreOrOffset6) != kMore6) {
+    return drop(FrameDrop::ip_fragment);
+  }
+  view.l3_length = kIpv6Size + kFragmentSize;
+  return first_fragment(header + kFragmentSize, total - view.l3_length, ip[24] == 0xff);
 }
 
 // The chain behind the fixed header (RFC 8200 section 4): only what the kernel may have to answer gets
@@ -144,7 +176,7 @@ FrameKind Parser::behind_extensions(const std::uint8_t* ip, std::size_t total) c
   for (unsigned i = 0; i < kMaxExtensions; ++i) {
     switch (next) {
       case kProtocolFragment:
-        return drop(FrameDrop::ip_fragment);
+        return i == 0 ? fragment6(ip, total) : drop(FrameDrop::ip_fragment);
       case kProtocolHopByHop:
       case kProtocolRouting:
       case kProtocolAuthentication:

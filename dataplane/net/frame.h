@@ -25,11 +25,13 @@ struct FrameRules {
 };
 
 enum class FrameKind : std::uint8_t {
-  kUdp,        ///< a whole, unfragmented UDP datagram; every field of FrameView is set
-  kNeighbour,  ///< ARP, neighbour discovery, and routing protocols' control traffic: to the kernel, with
-               ///< priority
-  kTcp,        ///< TCP segment, IP header valid; l4 fields set
-  kKernel,     ///< other IP that is the kernel's to answer: ICMP echo and errors, other protocols
+  kUdp,          ///< a whole, unfragmented UDP datagram; every field of FrameView is set
+  kUdpFragment,  ///< the first fragment of one: as kUdp, but that the payload breaks off and its checksum
+                 ///< (void here) can't be verified
+  kNeighbour,    ///< ARP, neighbour discovery, and routing protocols' control traffic: to the kernel, with
+                 ///< priority
+  kTcp,          ///< TCP segment, IP header valid; l4 fields set
+  kKernel,       ///< other IP that is the kernel's to answer: ICMP echo and errors, other protocols
   kDrop,
 };
 
@@ -84,8 +86,9 @@ inline std::uint64_t load_mac(const std::uint8_t* octets) {
 
 /// Parses and validates `frame`. Fills `view` as far as the kind tells, the rest is void; on kDrop, `reason`
 /// says why. Checks, in this order: length; destination MAC (ours, or group); source MAC not ours; VLAN;
-/// EtherType; IP header and lengths (total length within the frame); IPv4 header checksum; fragments; options
-/// and extension headers; source address (see ip_source in stats.def; ours is the caller's to check); for
+/// EtherType; IP header and lengths (total length within the frame); IPv4 header checksum; fragments (but for
+/// the first one of a UDP datagram without options or other extension headers); options and extension
+/// headers; source address (see ip_source in stats.def; ours is the caller's to check); for
 /// UDP: length, ports, checksum over the datagram (RFC 768, RFC 8200 section 8.1). TCP and ICMP checksums are
 /// left to the kernel. Destination addresses are the caller's to check, but for multicast: group frames are
 /// kNeighbour or kKernel, or dropped where UDP.

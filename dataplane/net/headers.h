@@ -11,6 +11,7 @@ inline constexpr std::size_t kVlanTagSize = 4;
 inline constexpr std::size_t kArpSize = 28;   ///< Ethernet and IPv4 (RFC 826)
 inline constexpr std::size_t kIpv4Size = 20;  ///< without options
 inline constexpr std::size_t kIpv6Size = 40;
+inline constexpr std::size_t kFragmentSize = 8;  ///< the IPv6 fragment header
 inline constexpr std::size_t kUdpSize = 8;
 inline constexpr std::size_t kTcpSize = 20;  ///< without options
 

@@ -1,5 +1,6 @@
 #include <rte_mbuf.h>
 
+#include "dataplane/dns/reply.h"
 #include "dataplane/stages/stages.h"
 
 namespace shunt {
@@ -23,6 +24,15 @@ bool is_stream_port(const net::LocalAddress& to, std::uint16_t port) {
 [[gnu::cold, gnu::noinline]] void drop(Context& context, rte_mbuf* packet, FrameDrop reason) {
   ++context.stats.frame_drops[reason];
   rte_pktmbuf_free(packet);
+}
+
+// What is in the first fragment of an answer, as a truncated answer (RFC 9715 section 3.2); false where not
+// even the question is whole.
+bool cut_fragment(rte_mbuf* packet, net::FrameView& view) {
+  auto* const wire = rte_pktmbuf_mtod_offset(packet, std::uint8_t*, view.payload_offset);
+  const std::size_t length = dns::cut_to_question({wire, view.payload_length});
+  view.payload_length = static_cast<std::uint16_t>(length);
+  return length != 0;
 }
 
 // Sorts the frames that one port received.
@@ -52,6 +62,8 @@ class Sorter {
     switch (net::parse_frame(octets_of(packet), rules_, known_checksums(*packet), view, reason)) {
       case net::FrameKind::kUdp:
         return take_datagram(packet, view);
+      case net::FrameKind::kUdpFragment:
+        return take_fragment(packet, view);
       case net::FrameKind::kNeighbour:
         return punt(context_, port_, packet, true);
       case net::FrameKind::kTcp:
@@ -119,6 +131,17 @@ class Sorter {
     ++context_.stats[Counter::handed_over];
   }
 
+  // The rest of it never gets here. Where it begins an answer, that counts as truncated: the relay checks the
+  // rest as ever. All else that comes in fragments is dropped.
+  void take_fragment(rte_mbuf* packet, net::FrameView& view) {
+    const bool is_answer = find_destination(view.destination) && last_->outbound &&
+                           context_.owners.owner(view.destination_port) != state::PortOwners::kNobody;
+    if (!is_answer || !cut_fragment(packet, view)) return drop(context_, packet, FrameDrop::ip_fragment);
+    if (local_.find(view.source) != nullptr) return drop(context_, packet, FrameDrop::ip_source);
+    ++context_.stats[Counter::answers_fragmented];
+    take_answer(packet, *last_, view);
+  }
+
   // TCP reaches the kernel where a listener or a connection of the control plane can be its goal, and only
   // from clients that the endpoint admits.
   void take_segment(rte_mbuf* packet, const net::FrameView& view) {
@@ -178,7 +201,8 @@ void classify_handover(Context& context, rte_mbuf* packet, Burst& burst) {
   const std::span<const std::uint8_t> frame(rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len);
   const net::FrameRules& rules = context.ports[message_of(packet).port].rules;
   ++context.stats[Counter::taken_over];
-  if (net::parse_frame(frame, rules, {true, true}, view, reason) != net::FrameKind::kUdp) {
+  const net::FrameKind kind = net::parse_frame(frame, rules, {true, true}, view, reason);
+  if (kind != net::FrameKind::kUdp && !(kind == net::FrameKind::kUdpFragment && cut_fragment(packet, view))) {
     ++context.stats.answer_drops[AnswerDrop::malformed];
     rte_pktmbuf_free(packet);
     return;

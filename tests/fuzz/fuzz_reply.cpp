@@ -51,12 +51,26 @@ void check_without_opt(std::span<const std::uint8_t> message, const Reply& r) {
   require(again.has_answer_of_type == r.has_answer_of_type);
 }
 
+/// Of anything that has a whole question.
+void check_cut(std::span<const std::uint8_t> message) {
+  Bytes octets(message.begin(), message.end());
+  const std::size_t end = cut_to_question(octets);
+  require(end == 0 || (end > kHeaderSize + 4 && end <= octets.size()));
+  if (end == 0) require(std::equal(octets.begin(), octets.end(), message.begin()));
+  Reply reply;
+  Name name;
+  octets.resize(end);
+  if (parse_reply(octets, reply, name) == ReplyVerdict::kGood)
+    require(reply.truncated() && reply.body_end == end);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::span message(data, size);
   static Reply reply;  // used again and again, as a worker does
   static Name name;
+  check_cut(message);
   const ReplyVerdict verdict = parse_reply(message, reply, name);
   const Reading reading = ReferenceReader(message).read_answer();
   check_verdict(verdict, reading.fault);

@@ -179,6 +179,32 @@ TEST(ParseReply, EveryCutIsMalformed) {
   }
 }
 
+TEST(CutToQuestion, LeavesATruncatedAnswerWhereTheQuestionIsWhole) {
+  const Bytes whole = ordinary().build();
+  constexpr std::size_t end = kQuestionEnd;
+  for (std::size_t length = 0; length <= whole.size(); ++length) {
+    Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+    cut.shrink_to_fit();
+    const Bytes before = cut;
+    ASSERT_EQ(cut_to_question(cut), length < end ? 0 : end) << length;
+    if (length < end) {
+      EXPECT_EQ(cut, before);
+      continue;
+    }
+    cut.resize(end);
+    const Parsed parsed = parse(cut);
+    EXPECT_EQ(parsed.verdict, ReplyVerdict::kGood);
+    EXPECT_TRUE(parsed->truncated());
+    EXPECT_EQ(parsed->header.ancount, 0);
+  }
+}
+
+TEST(CutToQuestion, NeedsOneQuestion) {
+  Bytes none = MessageBuilder(1, kAnswerFlags).build(), two = www().question(wire_name("b")).build();
+  EXPECT_EQ(cut_to_question(none), 0u);
+  EXPECT_EQ(cut_to_question(two), 0u);
+}
+
 TEST(ParseReply, TrailingOctets) {
   EXPECT_EQ(parse(ordinary().raw({0}).build()).verdict, ReplyVerdict::kMalformed);
   EXPECT_EQ(parse(www().raw({0}).build()).verdict, ReplyVerdict::kMalformed);

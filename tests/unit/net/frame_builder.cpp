@@ -120,6 +120,18 @@ void fix_udp_checksum(Octets& frame) {
                                                   part(frame, udp, load_be16(frame.data() + udp + 4))));
 }
 
+Octets first_fragment(Octets frame, std::size_t length, std::size_t udp) {
+  frame.resize(udp + kUdpSize + length);
+  if (frame[kIp] >> 4 == 4) {
+    store_be16(&frame[kIp + 2], static_cast<std::uint16_t>(frame.size() - kIp));
+    store_be16(&frame[kIp + 6], 0x2000);
+    fix_ip_checksum(frame);
+  } else {
+    store_be16(&frame[kIp + 4], static_cast<std::uint16_t>(frame.size() - kUdp6));
+  }
+  return frame;
+}
+
 Parsed parse(const Octets& frame, std::uint16_t vlan, ChecksumsKnown known) {
   const auto exact = std::make_unique<std::uint8_t[]>(frame.size());
   std::copy(frame.begin(), frame.end(), exact.get());

@@ -58,6 +58,10 @@ void fix_ip_checksum(Octets& frame, std::size_t ip = kIp);
 /// Makes the checksum of the UDP datagram (untagged, no options) right again, over the length in its header.
 void fix_udp_checksum(Octets& frame);
 
+/// The first fragment of the datagram whose UDP header is at `udp`, with `length` octets of its payload. Over
+/// IPv6 the fragment header is among the frame's extensions already.
+Octets first_fragment(Octets frame, std::size_t length, std::size_t udp = kUdp4);
+
 struct Parsed {
   FrameKind kind;
   FrameView view;

@@ -14,11 +14,13 @@ namespace {
 
 using testing::build;
 using testing::fate;
+using testing::first_fragment;
 using testing::fix_ip_checksum;
 using testing::fix_udp_checksum;
 using testing::FrameSpec;
 using testing::kBroadcast;
 using testing::kIp;
+using testing::kUdp4;
 using testing::kUdp6;
 using testing::Octets;
 using testing::parse;
@@ -29,13 +31,34 @@ using testing::v6;
 
 TEST(Frame, Ipv4Fragments) {
   for (const std::uint8_t protocol : {kProtocolUdp, kProtocolTcp, std::uint8_t{1}}) {
-    for (const int field : {0x2000, 0x0001, 0x1fff, 0x6000, 0x20b9}) {
+    for (const int field :
+         {0x2000, 0x0001, 0x1fff, 0x6000, 0x20b9}) {  // of a datagram that has all its octets
       Octets frame = build({.protocol = protocol});
       store_be16(&frame[kIp + 6], static_cast<std::uint16_t>(field));
       fix_ip_checksum(frame);
       EXPECT_DROP(parse(frame), ip_fragment);
     }
   }
+}
+
+void expect_first_fragment(const Parsed& parsed, std::size_t payload) {
+  ASSERT_EQ(parsed.kind, FrameKind::kUdpFragment) << fate(parsed);
+  EXPECT_EQ(parsed.view.source_port, 40000);
+  EXPECT_EQ(parsed.view.destination_port, 53);
+  EXPECT_EQ(parsed.view.payload_offset, payload);
+  EXPECT_EQ(parsed.view.payload_length, 4);
+  EXPECT_EQ(parsed.view.udp_checksum, 0);
+}
+
+TEST(Frame, FirstFragmentOfADatagram) {
+  expect_first_fragment(parse(first_fragment(build({}), 4)), kUdp4 + kUdpSize);
+  Octets padded = first_fragment(build({}), 4);
+  padded.resize(padded.size() + 9);
+  expect_first_fragment(parse(padded), kUdp4 + kUdpSize);
+  EXPECT_DROP(parse(first_fragment(build({.destination_port = 0}), 4)), udp_port_zero);
+  EXPECT_DROP(parse(first_fragment(build({.options = {1, 1, 1, 0}}), 4, kUdp4 + 4)), ip_fragment);
+  EXPECT_DROP(parse(first_fragment(build({.source = "224.0.0.1"}), 4)), ip_source);
+  EXPECT_DROP(parse(first_fragment(build({.to = kBroadcast}), 4)), ip_destination);
 }
 
 TEST(Frame, DontFragmentIsNoFragment) {
@@ -66,6 +89,31 @@ TEST(Frame, Ipv6Fragments) {
   Octets chain = extension(kProtocolFragment);
   chain.insert(chain.end(), {58, 0, 0, 9, 0, 0, 0, 9});
   EXPECT_DROP(parse(build(with_extension(kProtocolHopByHop, kProtocolIcmp6, chain))), ip_fragment);
+}
+
+TEST(Frame, FirstFragmentOfADatagramOverIpv6) {
+  constexpr std::size_t kUdp = kUdp6 + kFragmentSize;
+  const auto fragment = [](Octets header, std::size_t length = 4) {
+    return first_fragment(build(with_extension(kProtocolFragment, kProtocolUdp, std::move(header))), length,
+                          kUdp);
+  };
+  const Octets first = {17, 0, 0, 1, 0, 0, 0, 9}, with_reserved_bits = {17, 0, 0, 7, 0, 0, 0, 9};
+  expect_first_fragment(parse(fragment(first)), kUdp + kUdpSize);
+  expect_first_fragment(parse(fragment(with_reserved_bits)), kUdp + kUdpSize);
+  EXPECT_DROP(parse(fragment({17, 0, 0, 0, 0, 0, 0, 9}, 5)), ip_fragment) << "whole";
+  EXPECT_DROP(parse(fragment({17, 0, 0, 9, 0, 0, 0, 9})), ip_fragment) << "a later one";
+  EXPECT_DROP(parse(fragment({6, 0, 0, 1, 0, 0, 0, 9})), ip_fragment) << "TCP";
+  Octets chain = extension(kProtocolFragment);
+  chain.insert(chain.end(), first.begin(), first.end());
+  EXPECT_DROP(
+      parse(first_fragment(build(with_extension(kProtocolHopByHop, kProtocolUdp, chain)), 4, kUdp + 8)),
+      ip_fragment);
+  Octets cut = fragment(first, 0);
+  while (cut.size() > kUdp6) {
+    cut.pop_back();
+    store_be16(&cut[kIp + 4], static_cast<std::uint16_t>(cut.size() - kUdp6));
+    EXPECT_DROP(parse(cut), ip_fragment) << cut.size();
+  }
 }
 
 TEST(Frame, UdpBehindIpv4Options) {

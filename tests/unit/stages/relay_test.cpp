@@ -8,6 +8,8 @@ namespace shunt::testing {
 namespace {
 
 using Relay = WorkerTest;
+using net::testing::build;
+using net::testing::first_fragment;
 
 TEST_F(Relay, answer_reaches_the_client_with_its_own_id_and_case) {
   const Sent question = ask_upstream(query("ServeR1.CORP", 0x1234));
@@ -273,6 +275,49 @@ TEST_F(Relay, truncated_answer_reaches_a_udp_client_at_once_and_is_never_cached)
   EXPECT_TRUE(answer.to(kClient));
   EXPECT_NE(answer.flags() & dns::kTc, 0);
   EXPECT_TRUE(ask_upstream(query("a.corp", 2)).to(kTargetA));
+}
+
+TEST_F(Relay, first_fragment_of_an_answer_counts_as_a_truncated_answer) {
+  const Sent question = ask_upstream(query("a.corp", 1, 1, 1232));
+  rig.receive(first_fragment(build(rig.reply_frame(question, answer_to(question.dns, 60))), 200));
+  const Sent answer = rig.turn_for_one();
+  EXPECT_TRUE(answer.to(kClient));
+  EXPECT_EQ(answer.rcode(), dns::Rcode::kNoError);
+  EXPECT_NE(answer.flags() & dns::kTc, 0);
+  EXPECT_EQ(load_be16(&answer.dns[6]), 0) << "records";
+  EXPECT_EQ(load_be16(&answer.dns[10]), 1) << "OPT";
+  EXPECT_EQ(rig.stats()[Counter::answers_fragmented], 1u);
+  EXPECT_TRUE(ask_upstream(query("a.corp", 2)).to(kTargetA)) << "never cached";
+}
+
+TEST_F(Relay, fragments_that_fail_a_check_are_dropped_and_the_wait_goes_on) {
+  const Sent question = ask_upstream(query("a.corp"));
+  const net::testing::FrameSpec whole = rig.reply_frame(question, answer_to(question.dns, 60));
+  rig.receive(first_fragment(build(whole), 18));  // breaks off inside the question
+  net::testing::FrameSpec bent = whole;
+  bent.destination_port = kDnsPort;
+  rig.receive(first_fragment(build(bent), 200));
+  bent = whole;
+  bent.destination = kEndpoint;
+  rig.receive(first_fragment(build(bent), 200));
+  rig.turn();
+  EXPECT_EQ(rig.stats().frame_drops[FrameDrop::ip_fragment], 3u);
+  bent = whole;
+  bent.source = kTargetB;
+  rig.receive(first_fragment(build(bent), 200));
+  bent = whole;
+  ++bent.payload[1];  // the id
+  rig.receive(first_fragment(build(bent), 200));
+  bent = whole;
+  ++bent.payload[dns::kHeaderSize + 1];  // the name
+  rig.receive(first_fragment(build(bent), 200));
+  rig.turn();
+  EXPECT_EQ(rig.stats().answer_drops[AnswerDrop::wrong_source], 1u);
+  EXPECT_EQ(rig.stats().answer_drops[AnswerDrop::unknown], 1u);
+  EXPECT_EQ(rig.stats().answer_drops[AnswerDrop::wrong_question], 1u);
+  EXPECT_EQ(rig.sent().size(), 0u);
+  rig.reply(question, answer_to(question.dns));
+  EXPECT_EQ(load_be16(&rig.turn_for_one().dns[6]), 1);
 }
 
 TEST_F(Relay, answer_larger_than_the_clients_buffer_is_cut_with_tc_question_and_opt_kept) {

@@ -358,6 +358,23 @@ TEST(Handover, answer_at_the_wrong_worker_is_handed_over) {
   rig.check_laws();
 }
 
+TEST(Handover, first_fragment_at_the_wrong_worker_is_handed_over) {
+  Rig rig({.workers = 2});
+  rig.ask(query("a.corp", 3));
+  rig.turn();
+  std::vector<Sent> sent = rig.sent();
+  ASSERT_EQ(sent.size(), 1u);
+  const net::testing::FrameSpec whole = rig.reply_frame(sent[0], answer_to(sent[0].dns, 60));
+  rig.receive(net::testing::first_fragment(net::testing::build(whole), 200), 1);
+  rig.turn();
+  sent = rig.sent();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(sent[0].flags() & dns::kTc, 0);
+  EXPECT_EQ(rig.stats(1)[Counter::answers_fragmented], 1u);
+  EXPECT_EQ(rig.stats(0)[Counter::taken_over], 1u);
+  rig.check_laws();
+}
+
 TEST(Handover, workers_draw_source_ports_that_they_own) {
   const state::PortOwners owners(3);
   Random random(Random::Seed{});
