@@ -39,12 +39,14 @@ struct Rule {
 };
 static_assert(sizeof(Rule) == 12);
 
-/// The outcome of a lookup in one or several sets.
-struct Match {
+/// The outcome of a lookup in one or several sets. Eight octets, so that it is copied in one store: two that
+/// overlap would keep the loads behind them waiting.
+struct alignas(8) Match {
   RuleIndex rule = kNoRule;
   std::uint8_t labels = 0;
   Cover cover = Cover::kSuffix;
   std::uint8_t set = 0;  ///< position among the network's sets
+  std::uint8_t unused = 0;
 
   friend bool operator==(const Match&, const Match&) = default;
   bool found() const { return rule != kNoRule; }

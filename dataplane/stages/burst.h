@@ -35,6 +35,7 @@ struct alignas(kCacheLine) Query {
   rules::Match match;
   const rules::RuleSet* set;        ///< that `match` is from; null: a miss
   const state::Upstream* upstream;  ///< who is to answer
+  std::uint16_t client_bucket;      ///< Pending's, where it counts; from forward on
 };
 
 /// A frame that an upstream sent, to one of our source ports.

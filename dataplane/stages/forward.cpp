@@ -20,18 +20,19 @@ using state::Waiter;
 using state::Waiting;
 
 // Bit i: octet i of the name, as the client wrote it, is an upper-case letter. A packet buffer has octets to
-// read behind the name.
-inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, const dns::Name& lower) {
-  std::array<std::uint64_t, 4> bits{};
+// read behind the name. Written where it stays: a copy by wide loads would wait for these stores.
+inline void find_upper(const std::uint8_t* as_sent, const dns::Name& lower,
+                       std::array<std::uint64_t, 4>& bits) {
+  bits[1] = bits[2] = bits[3] = 0;
   if (lower.length <= 32) [[likely]] {
     bits[0] = differing(as_sent, lower.wire.data(), lower.length);
-    return bits;
+    return;
   }
+  bits[0] = 0;
   for (unsigned i = 0; i < lower.length; i += 32) {
     const unsigned left = std::min(32u, lower.length - i);
     bits[i / 64] |= std::uint64_t{differing(as_sent + i, &lower.wire[i], left)} << (i % 64);
   }
-  return bits;
 }
 
 [[gnu::always_inline]] inline void fill_waiter(const Context& context, Waiter& w, const Query& q) {
@@ -46,7 +47,7 @@ inline std::array<std::uint64_t, 4> upper_bits(const std::uint8_t* as_sent, cons
   w.ticket = q.ticket;
   w.arrived_us = context.now.us;
   w.figure = q.key.figure;
-  w.upper = upper_bits(q.wire + dns::kHeaderSize, question.name);
+  find_upper(q.wire + dns::kHeaderSize, question.name, w.upper);
   if (q.transport == Transport::kUdp) {
     w.local = q.frame.destination;
     w.limit = static_cast<std::uint16_t>(dns::client_limit(question.edns));
@@ -140,8 +141,22 @@ void refuse(Context& context, Query& q, ExtendedError error) {
   send_error(context, q, dns::Rcode::kServFail, error);
 }
 
+// Member by member, and inlined: see find_upper().
+[[gnu::always_inline]] inline void make_key(const Context& context, const Query& q, state::QuestionKey& key) {
+  key.name = &q.question.name;
+  key.hash = q.key.hash;
+  key.upstream = q.upstream->handle;
+  key.origin = q.key.origin;
+  key.routing = q.key.routing;
+  key.type = q.question.type;
+  key.klass = q.question.klass;
+  key.flags = q.key.flags;
+  key.figure = q.key.figure;
+  key.bucket = context.pending.equal_bucket(key.hash, key.origin);
+}
+
 bool within_limits(Context& context, Query& q) {
-  if (context.pending.client_load(q.frame.source) >= context.snapshot->queries_per_client) [[unlikely]] {
+  if (context.pending.client_load(q.client_bucket) >= context.snapshot->queries_per_client) [[unlikely]] {
     bump(context.figure(q.key.figure).dropped);
     drop_query(context, q, QueryDrop::client_limit);
     return false;
@@ -166,7 +181,7 @@ bool join(Context& context, Query& q, const state::QuestionKey& key) {
     return true;
   }
   fill_waiter(context, *w, q);
-  context.pending.count(*w);
+  context.pending.count(*w, q.client_bucket);
   ++context.stats[Counter::coalesced];
   rte_pktmbuf_free(q.packet);
   return true;
@@ -182,7 +197,7 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
     return nullptr;
   }
   fill_waiter(context, *w, q);
-  context.pending.count(*w);
+  context.pending.count(*w, q.client_bucket);
   slot->give_up_us = context.now.us + kMaxWaitMs * 1000ull;
   slot->miss = q.set == nullptr;
   slot->zone = q.upstream->handle == state::kZonesUpstream;
@@ -289,25 +304,23 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
 }
 
 state::QuestionKey question_key(const Context& context, const Query& q) {
-  const state::Origin origin = q.key.origin;
-  return {&q.question.name,   q.key.hash,
-          q.upstream->handle, origin,
-          q.key.routing,      q.question.type,
-          q.question.klass,   q.key.flags,
-          q.key.figure,       context.pending.equal_bucket(q.key.hash, origin)};
+  state::QuestionKey key;
+  make_key(context, q, key);
+  return key;
 }
 
 void forward(Context& context, Burst& burst) {
+  if (burst.live == 0) return;
+  // One upstream's range of ports is nearly always another's, too.
+  const state::Upstream& first = *burst.query[burst.alive[0]].upstream;
+  context.pending.draw_ahead(burst.live, first.first_port, first.last_port);
   std::array<state::QuestionKey, kBurst> keys;
   for (unsigned n = 0; n < burst.live; ++n) {
-    keys[n] = question_key(context, burst.query[burst.alive[n]]);
+    Query& q = burst.query[burst.alive[n]];
+    q.client_bucket = context.pending.prefetch_client(q.frame.source);
+    make_key(context, q, keys[n]);
     context.pending.prefetch_equal(keys[n]);
     context.pending.prefetch_free(n);
-  }
-  if (burst.live != 0) {
-    // One upstream's range of ports is nearly always another's, too.
-    const state::Upstream& upstream = *burst.query[burst.alive[0]].upstream;
-    context.pending.draw_ahead(burst.live, upstream.first_port, upstream.last_port);
   }
   for (unsigned n = 0; n < burst.live; ++n)
     forward_one(context, burst.query[burst.alive[n]], keys[n]);

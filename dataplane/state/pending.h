@@ -51,7 +51,7 @@ inline bool is_query(Transport transport) {
 }
 
 /// One client that waits, with all that its answer needs.
-struct Waiter {
+struct alignas(kCacheLine) Waiter {
   std::uint32_t next;  ///< of the same slot, or kNone
   std::uint16_t id;
   std::uint16_t flags;  ///< the query's, host order
@@ -73,7 +73,7 @@ struct Waiter {
   /// Bit i: octet i of the question's name was an upper-case letter (the 0x20 bit was clear).
   std::array<std::uint64_t, 4> upper;
 };
-static_assert(sizeof(Waiter) <= 2 * kCacheLine);
+static_assert(sizeof(Waiter) == 2 * kCacheLine);
 
 /// A question sent to a target.
 struct Try {
@@ -210,17 +210,23 @@ class Pending {
   /// Waiters over UDP and streams: queries in the counters' sense. The caller sets a new waiter's transport
   /// through count().
   std::uint64_t waiting() const { return waiting_; }
-  /// Tells that a waiter's client and transport are set: from now on it counts.
-  void count(Waiter& waiter) {
+  /// Where a client's queries are counted; starts loading it.
+  std::uint16_t prefetch_client(const IpAddress& client) const {
+    const std::uint32_t bucket = client_bucket(client);
+    prefetch(&client_load_[bucket]);
+    return static_cast<std::uint16_t>(bucket);
+  }
+  /// Tells that a waiter's transport is set, and its client's bucket: from now on it counts.
+  void count(Waiter& waiter, std::uint16_t client_bucket) {
     if (!is_query(waiter.transport)) return;
-    waiter.load_bucket = static_cast<std::uint16_t>(client_bucket(waiter.client));
+    waiter.load_bucket = client_bucket;
     ++waiting_;
     ++client_load_[waiter.load_bucket];
   }
 
-  /// Queries in flight of a client, of an upstream. Clients share 16,384 counters by hash: one may be charged
-  /// for another's, which only matters for who is that close to the limit.
-  std::uint32_t client_load(const IpAddress& client) const { return client_load_[client_bucket(client)]; }
+  /// Queries in flight of a client (by its bucket), of an upstream. Clients share 16,384 counters by hash:
+  /// one may be charged for another's, which only matters for who is that close to the limit.
+  std::uint32_t client_load(std::uint16_t bucket) const { return client_load_[bucket]; }
   std::uint32_t upstream_load(std::uint32_t handle) const { return upstream_load_[handle & kLoadMask]; }
 
  private:
