@@ -213,6 +213,10 @@ void compare_tables(const std::string& kind, const std::vector<T>& before, const
 void compare_configs(const conf::Config& before, const conf::Config& after, std::vector<TableChange>& into) {
   if (auto keys = differences(before.limits, after.limits); !keys.empty())
     into.push_back({'~', "limits", "", std::move(keys)});
+  std::vector<std::string> metrics;
+  if (before.metrics != after.metrics) metrics.emplace_back("listen");
+  if (before.rule_figures != after.rule_figures) metrics.emplace_back("rules");
+  if (!metrics.empty()) into.push_back({'~', "metrics", "", std::move(metrics)});
   if (before.log_level != after.log_level) into.push_back({'~', "log", "", {"level"}});
   compare_tables("port", before.ports, after.ports, into);
   compare_tables("inbound", before.inbounds, after.inbounds, into);

@@ -132,19 +132,23 @@ Result<void> Control::open_control_socket(const std::string& path) {
 }
 
 Result<void> Control::open_sockets() {
-  const conf::Config& config = generation_->config;
   if (auto set = tcp_->set_endpoints(generation_->tcp_endpoints); !set) return set;
-  if (config.metrics) {
-    MetricsListener::Options options;
-    options.address = {config.metrics->first, config.metrics->second};
-    auto listener = MetricsListener::open(io_, options, [this] { return prometheus_text(metrics()); });
-    if (!listener) return Failure("[metrics] listen: " + listener.error());
-    metrics_listener_ = std::move(*listener);
-  }
+  auto listener = open_metrics_listener(generation_->config);
+  if (!listener) return Failure(listener.error());
+  metrics_listener_ = std::move(*listener);
   wait_for_signal();
   sample_rates();
   housekeeping();
   return {};
+}
+
+Result<std::unique_ptr<MetricsListener>> Control::open_metrics_listener(const conf::Config& config) {
+  if (!config.metrics) return std::unique_ptr<MetricsListener>();
+  MetricsListener::Options options;
+  options.address = {config.metrics->first, config.metrics->second};
+  auto listener = MetricsListener::open(io_, options, [this] { return prometheus_text(metrics()); });
+  if (!listener) return Failure("[metrics] listen: " + listener.error());
+  return listener;
 }
 
 // Takes a generation as the current one: everybody who keeps a reference gets the new.

@@ -50,6 +50,8 @@ class Control {
   // control.cpp: life
   Result<void> open_control_socket(const std::string& path);
   Result<void> open_sockets();
+  /// As [metrics] listen says; null where it says nothing.
+  Result<std::unique_ptr<MetricsListener>> open_metrics_listener(const conf::Config& config);
   void wait_for_signal();
   void begin_stop();
   void housekeeping();

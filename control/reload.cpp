@@ -44,7 +44,6 @@ std::string find_fixed_change(const conf::Config& from, const conf::Config& to) 
   if (!(from.dataplane == to.dataplane)) return "[dataplane]";
   if (from.control_socket != to.control_socket) return "[control] socket";
   if (from.mirror_namespace != to.mirror_namespace) return "[mirror] namespace";
-  if (from.metrics != to.metrics) return "[metrics] listen";
   if (from.ports.size() != to.ports.size()) return "the number of [[port]]";
   for (std::size_t i = 0; i < from.ports.size(); ++i) {
     const std::string port = "port \"" + from.ports[i].name + "\"";
@@ -141,6 +140,13 @@ asio::awaitable<std::vector<unsigned>> Control::publish(const Generation& next) 
 
 asio::awaitable<Result<void>> Control::switch_to(Next& next) {
   const conf::Config &before = next.before->config, &after = next.generation->config;
+  const bool metrics_move = before.metrics != after.metrics;
+  std::unique_ptr<MetricsListener> metrics_listener;
+  if (metrics_move) {
+    auto opened = open_metrics_listener(after);
+    if (!opened) co_return Failure(opened.error());
+    metrics_listener = std::move(*opened);
+  }
   if (auto updated = mirrors_->update(before, after); !updated) co_return updated;
   auto listeners = tcp_->prepare(next.generation->tcp_endpoints);
   if (!listeners) {
@@ -154,6 +160,7 @@ asio::awaitable<Result<void>> Control::switch_to(Next& next) {
   registry_ = std::move(next.registry);
   release(std::exchange(kept_, next.before));
   const std::vector<unsigned> stalled = co_await publish(*next.generation);
+  if (metrics_move) metrics_listener_ = std::move(metrics_listener);
   tcp_->apply(std::move(*listeners));
   tcp_->set_limits(TcpLimits::from(after.limits));
   routes_->want(next.generation->routes);

@@ -1,6 +1,7 @@
 """Reload while traffic flows: nothing is lost, the new generation answers from the moment the command has returned, and a bad file
 changes nothing."""
 import re
+import socket
 
 import pytest
 
@@ -101,6 +102,45 @@ def test_what_cannot_be_reloaded_is_refused_by_name(gateway, old, new, name):
     assert done.returncode != 0
     assert name in done.stderr
     assert generation(gateway) == before
+
+
+def scrape(gateway, port):
+    """What the server for Prometheus says at that port; None: nobody is there."""
+    with gateway.gw.socket(socket.SOCK_STREAM) as sock:
+        sock.settimeout(3)
+        try:
+            sock.connect(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            return None
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: gw\r\n\r\n")
+        text = b""
+        while octets := sock.recv(65536):
+            text += octets
+        return text.decode()
+
+
+def test_the_metrics_listener_moves(gateway):
+    def at(port):
+        return gateway.old + f'\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
+
+    assert scrape(gateway, 9153) is None
+    gateway.reload(at(9153))
+    assert f"shunt_generation {generation(gateway)}\n" in scrape(gateway, 9153)
+    gateway.write(at(9154))
+    assert "listen" in gateway.shuntd.ctl("reload", "--dry-run").stdout and scrape(gateway, 9154) is None
+    gateway.shuntd.ctl("reload")
+    assert scrape(gateway, 9153) is None and "shunt_generation" in scrape(gateway, 9154)
+    before = generation(gateway)
+    with gateway.gw.socket(socket.SOCK_STREAM, "127.0.0.1") as taken:
+        taken.listen()
+        gateway.write(at(taken.getsockname()[1]))
+        done = gateway.shuntd.ctl("reload", check=False)
+        assert done.returncode != 0 and "[metrics] listen" in done.stderr
+    assert generation(gateway) == before and "shunt_generation" in scrape(gateway, 9154)
+    gateway.shuntd.ctl("rollback")
+    assert scrape(gateway, 9154) is None and "shunt_generation" in scrape(gateway, 9153)
+    gateway.reload(gateway.old)
+    assert scrape(gateway, 9153) is None
 
 
 def test_endpoints_and_allow_lists_follow(gateway):
