@@ -33,6 +33,7 @@ struct Parser {
   FrameKind ipv6() const;
   FrameKind behind_extensions(const std::uint8_t* ip, std::size_t total) const;
   FrameKind fragment6(const std::uint8_t* ip, std::size_t total) const;
+  bool take_ports(const std::uint8_t* udp) const;
   FrameKind udp(const std::uint8_t* l4, std::size_t length, Sum addresses, bool group) const;
   FrameKind first_fragment(const std::uint8_t* udp, std::size_t length, bool group) const;
   FrameKind tcp(const std::uint8_t* l4, std::size_t length, bool group) const;
@@ -67,15 +68,20 @@ bool is_mapped_v6(const std::uint8_t* a) {
   return load_le64(a) == 0 && load_be32(a + 8) == 0xffff;
 }
 
+// A UDP header's ports, and what lies behind it; false where a port is 0.
+inline bool Parser::take_ports(const std::uint8_t* udp) const {
+  view.source_port = load_be16(udp);
+  view.destination_port = load_be16(udp + 2);
+  view.payload_offset = static_cast<std::uint16_t>(udp + kUdpSize - frame.data());
+  return view.source_port != 0 && view.destination_port != 0;
+}
+
 inline FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum addresses, bool group) const {
   if (group || view.broadcast) return drop(FrameDrop::ip_destination);
   if (length < kUdpSize) return drop(FrameDrop::udp_length);
   const std::uint16_t datagram = load_be16(l4 + 4);
   if (datagram < kUdpSize || datagram > length) return drop(FrameDrop::udp_length);
-  view.source_port = load_be16(l4);
-  view.destination_port = load_be16(l4 + 2);
-  if (view.source_port == 0 || view.destination_port == 0) return drop(FrameDrop::udp_port_zero);
-  view.payload_offset = static_cast<std::uint16_t>(l4 + kUdpSize - frame.data());
+  if (!take_ports(l4)) return drop(FrameDrop::udp_port_zero);
   view.payload_length = static_cast<std::uint16_t>(datagram - kUdpSize);
   std::memcpy(&view.udp_checksum, l4 + 6, 2);
   if (view.udp_checksum == 0) return view.v4 ? FrameKind::kUdp : drop(FrameDrop::udp_checksum);
@@ -90,10 +96,7 @@ inline FrameKind Parser::udp(const std::uint8_t* l4, std::size_t length, Sum add
 FrameKind Parser::first_fragment(const std::uint8_t* udp, std::size_t length, bool group) const {
   if (group || view.broadcast) return drop(FrameDrop::ip_destination);
   if (length < kUdpSize || load_be16(udp + 4) <= length) return drop(FrameDrop::ip_fragment);
-  view.source_port = load_be16(udp);
-  view.destination_port = load_be16(udp + 2);
-  if (view.source_port == 0 || view.destination_port == 0) return drop(FrameDrop::udp_port_zero);
-  view.payload_offset = static_cast<std::uint16_t>(udp + kUdpSize - frame.data());
+  if (!take_ports(udp)) return drop(FrameDrop::udp_port_zero);
   view.payload_length = static_cast<std::uint16_t>(length - kUdpSize);
   view.udp_checksum = 0;
   return FrameKind::kUdpFragment;

@@ -141,20 +141,6 @@ void refuse(Context& context, Query& q, ExtendedError error) {
   send_error(context, q, dns::Rcode::kServFail, error);
 }
 
-// Member by member, and inlined: see find_upper().
-[[gnu::always_inline]] inline void make_key(const Context& context, const Query& q, state::QuestionKey& key) {
-  key.name = &q.question.name;
-  key.hash = q.key.hash;
-  key.upstream = q.upstream->handle;
-  key.origin = q.key.origin;
-  key.routing = q.key.routing;
-  key.type = q.question.type;
-  key.klass = q.question.klass;
-  key.flags = q.key.flags;
-  key.figure = q.key.figure;
-  key.bucket = context.pending.equal_bucket(key.hash, key.origin);
-}
-
 bool within_limits(Context& context, Query& q) {
   if (context.pending.client_load(q.client_bucket) >= context.snapshot->queries_per_client) [[unlikely]] {
     bump(context.figure(q.key.figure).dropped);
@@ -303,12 +289,6 @@ bool send_to_target(Context& context, Slot& slot, Outgoing question, const state
   return send_inline(context, slot, question, only);
 }
 
-state::QuestionKey question_key(const Context& context, const Query& q) {
-  state::QuestionKey key;
-  make_key(context, q, key);
-  return key;
-}
-
 void forward(Context& context, Burst& burst) {
   if (burst.live == 0) return;
   // One upstream's range of ports is nearly always another's, too.
@@ -318,7 +298,7 @@ void forward(Context& context, Burst& burst) {
   for (unsigned n = 0; n < burst.live; ++n) {
     Query& q = burst.query[burst.alive[n]];
     q.client_bucket = context.pending.prefetch_client(q.frame.source);
-    make_key(context, q, keys[n]);
+    keys[n] = question_key(context, q);
     context.pending.prefetch_equal(keys[n]);
     context.pending.prefetch_free(n);
   }

@@ -70,7 +70,14 @@ void refetch(Context& context, Burst& burst);
 /// it to the control plane. Nothing is alive afterwards.
 void forward(Context& context, Burst& burst);
 /// What makes the query's question equal to another's.
-state::QuestionKey question_key(const Context& context, const Query& query);
+/// Inlined, so that it is made where it stays: a copy by wide loads would wait for its narrow stores.
+[[gnu::always_inline]] inline state::QuestionKey question_key(const Context& context, const Query& q) {
+  return {&q.question.name,   q.key.hash,
+          q.upstream->handle, q.key.origin,
+          q.key.routing,      q.question.type,
+          q.question.klass,   q.key.flags,
+          q.key.figure,       context.pending.equal_bucket(q.key.hash, q.key.origin)};
+}
 /// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
 /// (kAsk). Takes the packet.
 void take_decision(Context& context, rte_mbuf* packet);

@@ -29,7 +29,8 @@ def gateway():
         rig.v6 = rig.add(ScriptedServer(rig.right, SERVER6))
         rig.start(rig.config(
             rules=["test forward main", "patient.test forward patient", "both.test forward both", "six.test forward six"],
-            upstreams=upstream("main", SERVER, timeout_ms=600) + upstream("patient", SERVER, timeout_ms=2000) + upstream("both", SERVER, SERVER2, policy='"ordered"', timeout_ms=400)
+            upstreams=upstream("main", SERVER, timeout_ms=600) + upstream("patient", SERVER, timeout_ms=2000)
+            + upstream("both", SERVER, SERVER2, policy='"ordered"', timeout_ms=400)
             + upstream("six", SERVER6)))
         rig.wait_up("main", "both", "six")
         yield rig

@@ -25,22 +25,19 @@ void check_ip(std::span<const std::uint8_t> frame, const FrameView& view) {
   require(view.v4 ? first != 0 && first != 127 && (first < 224 || first >= 240) : first != 0xff);
 }
 
-void check_udp(std::span<const std::uint8_t> frame, const FrameView& view) {
+/// Whole or the first fragment of one.
+void check_datagram(std::span<const std::uint8_t> frame, const FrameView& view) {
   check_ip(frame, view);
   require(!view.broadcast);
   require(view.payload_offset == view.l2_length + view.l3_length + kUdpSize);
   require(std::size_t{view.payload_offset} + view.payload_length <= frame.size());
   require(view.source_port != 0 && view.destination_port != 0);
-  require(view.l3_length == (view.v4 ? kIpv4Size : kIpv6Size));
-  require(view.udp_checksum != 0 || view.v4);
 }
 
-void check_fragment(std::span<const std::uint8_t> frame, const FrameView& view) {
-  check_ip(frame, view);
-  require(!view.broadcast);
-  require(view.payload_offset == view.l2_length + view.l3_length + kUdpSize);
-  require(std::size_t{view.payload_offset} + view.payload_length <= frame.size());
-  require(view.source_port != 0 && view.destination_port != 0);
+void check_udp(std::span<const std::uint8_t> frame, const FrameView& view) {
+  check_datagram(frame, view);
+  require(view.l3_length == (view.v4 ? kIpv4Size : kIpv6Size));
+  require(view.udp_checksum != 0 || view.v4);
 }
 
 void check_tcp(std::span<const std::uint8_t> frame, const FrameView& view) {
@@ -74,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   require((kind == FrameKind::kDrop) == (reason != FrameDrop::kCount));
   if (kind == FrameKind::kUdp) check_udp(frame, view);
-  if (kind == FrameKind::kUdpFragment) check_fragment(frame, view);
+  if (kind == FrameKind::kUdpFragment) check_datagram(frame, view);
   if (kind == FrameKind::kTcp) check_tcp(frame, view);
   if (kind == FrameKind::kKernel) check_ip(frame, view);
   // What is good with checksums verified is good when the port vouches for them.

@@ -345,14 +345,9 @@ TEST(Limits, every_try_of_a_full_table_finds_a_port_and_an_id) {
 TEST(Handover, answer_at_the_wrong_worker_is_handed_over) {
   Rig rig({.workers = 2});
   rig.ask(query("a.corp", 3));
-  rig.turn();
-  std::vector<Sent> sent = rig.sent();
-  ASSERT_EQ(sent.size(), 1u);
-  rig.reply(sent[0], answer_to(sent[0].dns), 1);  // the first worker asked
-  rig.turn();
-  sent = rig.sent();
-  ASSERT_EQ(sent.size(), 1u);
-  EXPECT_TRUE(sent[0].to(kClient));
+  const Sent question = rig.turn_for_one();
+  rig.reply(question, answer_to(question.dns), 1);  // the first worker asked
+  EXPECT_TRUE(rig.turn_for_one().to(kClient));
   EXPECT_EQ(rig.stats(1)[Counter::handed_over], 1u);
   EXPECT_EQ(rig.stats(0)[Counter::taken_over], 1u);
   rig.check_laws();
@@ -361,15 +356,10 @@ TEST(Handover, answer_at_the_wrong_worker_is_handed_over) {
 TEST(Handover, first_fragment_at_the_wrong_worker_is_handed_over) {
   Rig rig({.workers = 2});
   rig.ask(query("a.corp", 3));
-  rig.turn();
-  std::vector<Sent> sent = rig.sent();
-  ASSERT_EQ(sent.size(), 1u);
-  const net::testing::FrameSpec whole = rig.reply_frame(sent[0], answer_to(sent[0].dns, 60));
+  const Sent question = rig.turn_for_one();
+  const net::testing::FrameSpec whole = rig.reply_frame(question, answer_to(question.dns, 60));
   rig.receive(net::testing::first_fragment(net::testing::build(whole), 200), 1);
-  rig.turn();
-  sent = rig.sent();
-  ASSERT_EQ(sent.size(), 1u);
-  EXPECT_NE(sent[0].flags() & dns::kTc, 0);
+  EXPECT_NE(rig.turn_for_one().flags() & dns::kTc, 0);
   EXPECT_EQ(rig.stats(1)[Counter::answers_fragmented], 1u);
   EXPECT_EQ(rig.stats(0)[Counter::taken_over], 1u);
   rig.check_laws();
