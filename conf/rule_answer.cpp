@@ -1,10 +1,12 @@
 #include "conf/rule_answer.h"
 
+#include <fmt/format.h>
 #include <ldns/ldns.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 
 #include "dataplane/base/bytes.h"
@@ -51,6 +53,30 @@ std::vector<std::uint8_t> write_record(const ldns_rr* rr) {
   return {octets, octets + size};
 }
 
+// RFC 9460 section 2.2: each SvcParamKey once, in ascending order. ldns takes any octets for them.
+bool has_ordered_parameters(std::span<const std::uint8_t> parameters) {
+  int last = -1;
+  while (!parameters.empty()) {
+    if (parameters.size() < 4) return false;
+    const int key = load_be16(&parameters[0]);
+    const std::size_t end = std::size_t{4} + load_be16(&parameters[2]);
+    if (key <= last || end > parameters.size()) return false;
+    last = key;
+    parameters = parameters.subspan(end);
+  }
+  return true;
+}
+
+bool has_good_parameters(const ldns_rr* rr) {
+  for (std::size_t i = 0; i < ldns_rr_rd_count(rr); ++i) {
+    const ldns_rdf* const rdf = ldns_rr_rdf(rr, i);
+    if (ldns_rdf_get_type(rdf) == LDNS_RDF_TYPE_SVCPARAMS &&
+        !has_ordered_parameters(std::span(ldns_rdf_data(rdf), ldns_rdf_size(rdf))))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string type_text(std::uint16_t type) {
@@ -62,7 +88,8 @@ bool is_well_formed(std::uint16_t type, std::span<const std::uint8_t> rdata) {
   const std::vector<std::uint8_t> wire = wire_record(type, rdata);
   const Record read = read_record(wire);
   const std::size_t least = ldns_rr_descriptor_minimum(ldns_rr_descript(type));
-  return read && write_record(read.get()) == wire && ldns_rr_rd_count(read.get()) >= least;
+  return read && write_record(read.get()) == wire && ldns_rr_rd_count(read.get()) >= least &&
+         has_good_parameters(read.get());
 }
 
 std::span<const std::string_view> common_types() {
@@ -112,23 +139,35 @@ std::string escape_field(std::string_view text, bool is_name) {
   return escaped;
 }
 
+// RFC 3597 section 5.
+std::string generic_text(std::span<const std::uint8_t> rdata) {
+  std::string text = "\\# " + std::to_string(rdata.size());
+  if (!rdata.empty()) text += ' ';
+  for (const std::uint8_t octet : rdata)
+    fmt::format_to(std::back_inserter(text), "{:02x}", octet);
+  return text;
+}
+
 }  // namespace
 
 std::string record_text(std::uint16_t type, std::span<const std::uint8_t> rdata) {
-  std::string text = type_text(type);
+  std::string fields;
   const Record rr = read_record(wire_record(type, rdata));
-  if (!rr) return text;
-  if (rdata.empty()) return text + " \\# 0";
-  for (std::size_t i = 0; i < ldns_rr_rd_count(rr.get()); ++i) {
+  for (std::size_t i = 0; rr && i < ldns_rr_rd_count(rr.get()); ++i) {
     const ldns_rdf* const rdf = ldns_rr_rdf(rr.get(), i);
     const Allocated<char> field(ldns_rdf2str(rdf));
     if (!field) continue;
     std::string_view shown = field.get();
     while (shown.ends_with(' '))
       shown.remove_suffix(1);
-    text.append(" ").append(escape_field(shown, ldns_rdf_get_type(rdf) == LDNS_RDF_TYPE_DNAME));
+    fields.append(fields.empty() ? "" : " ");
+    fields.append(escape_field(shown, ldns_rdf_get_type(rdf) == LDNS_RDF_TYPE_DNAME));
   }
-  return text;
+  // ldns doesn't read all that it writes.
+  const auto read_back = parse_record(type, fields);
+  if (fields.empty() || !read_back || !std::ranges::equal(read_back->rdata, rdata))
+    fields = generic_text(rdata);
+  return type_text(type) + " " + fields;
 }
 
 }  // namespace shunt::conf

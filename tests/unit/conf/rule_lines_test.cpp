@@ -278,6 +278,10 @@ TEST_F(RuleLines, MistakesInAnswers) {
   EXPECT_THAT(message("a answer TYPE65536 \\# 0"), HasSubstr("no record type"));
   EXPECT_THAT(message("a answer TYPE1x \\# 0"), HasSubstr("no record type"));
   EXPECT_THAT(message("a answer A \\# 0"), HasSubstr("malformed"));
+  EXPECT_THAT(message("a answer HTTPS 1 b \\# 2 0a0b"), HasSubstr("malformed"));
+  EXPECT_THAT(message("a answer HTTPS \\# 5 0001000a0b"), HasSubstr("malformed"));
+  EXPECT_THAT(message("a answer HTTPS \\# 15 000100000300020035000300020035"), HasSubstr("malformed"))
+      << "a key that is there twice";
   EXPECT_THAT(message("a answer TYPE41 \\# 0"), HasSubstr("no record type"));
   EXPECT_THAT(message("a answer A 192.0.2"), HasSubstr("no data of type A"));
   EXPECT_THAT(message("a answer A 192.0.2.1 192.0.2.2"), HasSubstr("no data of type A"));
@@ -323,7 +327,7 @@ TEST_F(RuleLines, AnswersThatCanNotStandTogether) {
 TEST_F(RuleLines, TextsReadBackAsTheSameRules) {
   list({"*.. system", "\\=a.\\*.b\\#c system", "=\\049.2.3.4 block drop", "x\\/25 system",
         "\\000\\255\\032.y system", "*.a\\.b answer TXT \"\\\"quoted\\\" \\\\ text\" ttl=3",
-        "a\\|\\^\\,\\'\\`b system"});
+        "a\\|\\^\\,\\'\\`b system", "z answer HTTPS \\# 10 00010000040003010203"});
   build();
   ASSERT_THAT(errors_, IsEmpty()) << to_text(errors_);
   const auto before = texts();
