@@ -17,7 +17,7 @@ namespace {
 // Below this there is no room for a useful answer: the cache stays off.
 constexpr std::size_t kMinMemory = 4096;
 // Entry memory per index bucket. Ten slots for 512 octets: buckets are 40% full with entries of 128 octets,
-// and hold out with entries of 80, the smallest that are common. The index takes an eighth of it.
+// and hold out with entries of 96, the smallest that are common. The index takes an eighth of it at most.
 constexpr std::size_t kOctetsPerBucket = 512;
 // Wide loads of a name may run past the last entry's end.
 constexpr std::size_t kSlack = 64;
@@ -80,6 +80,19 @@ bool can_keep(const CacheKey& key, std::span<const std::uint8_t> message, const 
 }  // namespace
 
 struct Cache::State {
+  // What the index asks of entries when it grows.
+  struct Entries {
+    State& state;
+    std::uint32_t now;
+
+    void prefetch(std::uint32_t place) const { shunt::prefetch(&state.at(place)); }
+    std::uint32_t home_hash(std::uint32_t place) const { return state.at(place).home_hash; }
+    void lose(std::uint32_t place) const {
+      if (state.at(place).fresh(now)) ++state.evictions;
+      state.bury(state.at(place));
+    }
+  };
+
   /// `found_in` is the cache's own, which its lookups go through; it is set up here.
   State(std::span<std::byte> memory, CacheIndex& found_in);
 
@@ -96,6 +109,7 @@ struct Cache::State {
   void evict_small(std::uint32_t now);
   void evict_main(std::uint32_t now);
   void move_to_main(CacheEntry& entry, std::uint32_t from);
+  void bury(CacheEntry& entry);
   std::uint16_t forget(CacheEntry& entry, std::uint32_t place);
   void put_in_index(std::uint64_t hash, std::uint32_t place, std::uint32_t now);
   bool may_move() { return moves_left != 0 && moves_left-- != 0; }
@@ -117,7 +131,6 @@ Cache::State::State(std::span<std::byte> memory, CacheIndex& found_in) : index(f
   const std::size_t buckets = memory.size() / (kOctetsPerBucket + sizeof(CacheIndex::Bucket));
   const std::size_t index_octets = buckets * sizeof(CacheIndex::Bucket);
   index = CacheIndex({reinterpret_cast<CacheIndex::Bucket*>(memory.data()), buckets});
-  index.clear();
   entry_memory = memory.data() + index_octets;
   const std::uint64_t units =
       std::min<std::uint64_t>((memory.size() - index_octets - kSlack) / kCacheUnit, kMaxUnits);
@@ -129,6 +142,7 @@ Cache::State::State(std::span<std::byte> memory, CacheIndex& found_in) : index(f
 // An entry with its key and its place, its answer still to be filled in.
 CacheEntry& Cache::State::create(const CacheKey& key, std::uint16_t units, std::uint32_t now,
                                  std::uint32_t lifetime) {
+  index.grow(Entries{*this, now});
   // An answer that is renewed keeps the standing of the one before; so does one that fell out just now.
   bool proven = index.remembers(key.hash);
   if (const std::uint32_t old = lookup(key); old != CacheIndex::kNone) {
@@ -141,7 +155,7 @@ CacheEntry& Cache::State::create(const CacheKey& key, std::uint16_t units, std::
   const std::uint32_t place = ring.allocate(units, entry_memory);
   auto& entry = *new (static_cast<void*>(&at(place))) CacheEntry{};
   entry.units = units;
-  entry.home = index.home(key.hash);
+  entry.home_hash = CacheIndex::home_hash(key.hash);
   entry.origin = key.origin;
   entry.routing = key.routing;
   entry.question = CacheEntry::question_of(key);
@@ -156,22 +170,27 @@ CacheEntry& Cache::State::create(const CacheKey& key, std::uint16_t units, std::
   return entry;
 }
 
-std::uint16_t Cache::State::forget(CacheEntry& entry, std::uint32_t place) {
+// For an entry that the index doesn't name any more.
+void Cache::State::bury(CacheEntry& entry) {
   --entries;
   octets -= entry.octets();
   entry.state |= CacheEntry::kDead;
-  return index.erase(entry.home, place);
+}
+
+std::uint16_t Cache::State::forget(CacheEntry& entry, std::uint32_t place) {
+  bury(entry);
+  return index.erase(entry.home_hash, place);
 }
 
 // The entry has left its ring already, so what it lay in counts as free; main has room for it.
 void Cache::State::move_to_main(CacheEntry& entry, std::uint32_t from) {
   const std::size_t size = entry.octets();
-  const std::uint32_t home = entry.home;
+  const std::uint32_t home_hash = entry.home_hash;
   const std::uint32_t to = main.allocate(entry.units, entry_memory);
   CacheEntry& moved = at(to);
   std::memmove(static_cast<void*>(&moved), &entry, size);
   moved.state &= CacheEntry::kRefetches;
-  index.move(home, from, to);
+  index.move(home_hash, from, to);
 }
 
 void Cache::State::evict_main(std::uint32_t now) {
@@ -214,8 +233,8 @@ void Cache::State::evict_small(std::uint32_t now) {
     move_to_main(entry, place);  // unproven, but nobody pays for it
   } else {
     ++evictions;
-    const std::uint32_t home = entry.home;
-    index.remember(home, forget(entry, place));
+    const std::uint32_t home_hash = entry.home_hash;
+    index.remember(home_hash, forget(entry, place));
   }
 }
 
@@ -233,7 +252,7 @@ void Cache::State::make_room(CacheRing& ring, std::uint32_t units, std::uint32_t
 void Cache::State::prefetch_next_victim(const CacheRing& ring) const {
   if (ring.empty()) return;
   const CacheEntry& next = at(ring.tail());
-  if (next.live()) index.prefetch_home(next.home);
+  if (next.live()) index.prefetch_home(next.home_hash);
   prefetch(reinterpret_cast<const std::byte*>(&next) + next.octets());
 }
 
@@ -410,7 +429,7 @@ bool Cache::consistent() const {
       if (entry.live()) {
         ++live;
         octets += entry.octets();
-        found = found && state_->index.has(entry.home, place);
+        found = found && state_->index.has(entry.home_hash, place);
       }
       return std::uint32_t{entry.units};
     });

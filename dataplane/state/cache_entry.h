@@ -151,7 +151,7 @@ struct CacheEntry {
   std::uint8_t state;
   std::uint8_t ttl_count;
   // The key.
-  std::uint32_t home;  ///< index bucket of its hash
+  std::uint32_t home_hash;  ///< from CacheIndex::home_hash()
   std::uint32_t origin;
   std::uint32_t routing;   ///< that led to `origin` last
   std::uint32_t question;  ///< question_of() the key
