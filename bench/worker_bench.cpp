@@ -217,6 +217,35 @@ state::View make_view(const dns::HashKey& key) {
   return view;
 }
 
+void pin(unsigned core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  require(pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0, "a core can't be had");
+}
+
+/// `work(i)` by `count` threads at once, on the cores from `core` up; returns the seconds that each of them
+/// took, in the mean: what one of them does in that time, each does.
+template <typename Work>
+double seconds_on(unsigned core, unsigned count, Work work) {
+  std::barrier start(count), end(count);
+  std::vector<double> took(count);
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < count; ++i) {
+    threads.emplace_back([&, i] {
+      pin(core + i);
+      start.arrive_and_wait();
+      const auto began = std::chrono::steady_clock::now();
+      work(i);
+      took[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+      end.arrive_and_wait();
+    });
+  }
+  for (std::thread& t : threads)
+    t.join();
+  return std::accumulate(took.begin(), took.end(), 0.0) / count;
+}
+
 class World {
  public:
   World() {
@@ -249,28 +278,14 @@ class World {
     draw(100000, [](std::size_t i) { return "n" + std::to_string(i) + ".blocked.example"; });
   }
 
-  /// `bursts` turns of the first `count` workers at once, on the cores from `core` up; returns the seconds
-  /// that each of them took, in the mean: what one of them does in that time, each does.
+  /// `bursts` turns of the first `count` workers at once; see seconds_on().
   double run(unsigned count, std::size_t bursts, unsigned core) {
-    std::barrier start(count), end(count);
-    std::vector<double> took(count);
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < count; ++i) {
-      threads.emplace_back([this, i, core, bursts, &start, &end, &took] {
-        pin(core + i);
-        rte_thread_register();
-        start.arrive_and_wait();
-        const auto began = std::chrono::steady_clock::now();
-        for (std::size_t n = 0; n < bursts; ++n)
-          workers_[i]->turn({1'000'000 + n});
-        took[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-        end.arrive_and_wait();
-        rte_thread_unregister();
-      });
-    }
-    for (std::thread& t : threads)
-      t.join();
-    return std::accumulate(took.begin(), took.end(), 0.0) / count;
+    return seconds_on(core, count, [this, bursts](unsigned i) {
+      rte_thread_register();
+      for (std::size_t n = 0; n < bursts; ++n)
+        workers_[i]->turn({1'000'000 + n});
+      rte_thread_unregister();
+    });
   }
   Stats stats(unsigned worker) {
     workers_[worker]->publish_stats();
@@ -278,13 +293,6 @@ class World {
   }
 
  private:
-  static void pin(unsigned core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    require(pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0, "a core can't be had");
-  }
-
   void open_port() {
     require(rte_dev_probe("net_null0,size=64") == 0, "net_null doesn't open");
     require(rte_eth_dev_get_port_by_name("net_null0", &ethdev_) == 0, "net_null has no port");
@@ -434,6 +442,34 @@ void forwarded(benchmark::State& state) {
   state.counters["per_burst"] = queries / (static_cast<double>(state.iterations()) * kBursts);
 }
 BENCHMARK(forwarded)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+// The yardstick for two workers: as many multiplications as a core can do, without memory. Two cores that
+// share a clock, or a core, do less than twice the work of one, whatever they run.
+void arithmetic(benchmark::State& state) {
+  constexpr std::size_t kTurns = std::size_t{1} << 24;
+  constexpr std::size_t kChains = 4;  // one alone would wait for its own results
+  const auto workers = static_cast<unsigned>(state.range(0));
+  if (workers > std::thread::hardware_concurrency()) return state.SkipWithError("not enough cores");
+  unsigned core = 0;
+  double seconds = 0;
+  for (auto _ : state) {
+    if (workers == 1 && std::thread::hardware_concurrency() > 1) core = core == 0 ? 1 : 0;
+    const double took = seconds_on(core, workers, [](unsigned) {
+      std::array<std::uint64_t, kChains> product{3, 5, 7, 11};
+      for (std::size_t n = 0; n < kTurns; ++n) {
+        for (std::uint64_t& p : product) {
+          p *= 0x9e3779b97f4a7c15;
+          asm volatile("" : "+r"(p));  // each product is wanted
+        }
+      }
+    });
+    state.SetIterationTime(took);
+    seconds += took;
+  }
+  state.counters["multiplications_per_second"] =
+      static_cast<double>(state.iterations()) * kTurns * kChains * workers / seconds;
+}
+BENCHMARK(arithmetic)->ArgName("workers")->Arg(1)->Arg(2)->UseManualTime()->Unit(benchmark::kMillisecond);
 
 bool huge_pages_free() {
   std::ifstream file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");

@@ -13,6 +13,7 @@ MIN_SECONDS = 0.05
 PATIENCE = 120.0   # for each program
 BURST = 32
 WORKERS, MAIN_LOAD = "worker_bench", "cached/names:100000"
+YARDSTICK = "arithmetic"   # what two cores can do against one where nothing is shared but the machine
 # No figures of the tables, and minutes long: building the sets, and the alternatives at ten million rules.
 LEFT_OUT = {"rules_bench": "-rules/build|rules/.+/.+/10000000|rules/unordered_map/10000000"}
 # What the bar asks for, by program: these are repeated.
@@ -73,8 +74,8 @@ def headlines(programs: pathlib.Path, folder: pathlib.Path, repetitions: int) ->
 
 
 def workers(programs: pathlib.Path, folder: pathlib.Path, rounds: int, tell: Callable[[str], None]) -> dict | None:
-    """Queries a second of one worker and of two in one process, in turns, for each load that the program knows; None where it wasn't compiled. The
-    ratio is the median of the rounds' ratios, for the load in MAIN_LOAD."""
+    """Queries a second of one worker and of two in one process, in turns, for each load that the program knows, and their multiplications;
+    None where it wasn't compiled. The ratio is the median of the rounds' ratios, for the load in MAIN_LOAD."""
     program = programs / WORKERS
     if not program.exists():
         return None
@@ -84,11 +85,13 @@ def workers(programs: pathlib.Path, folder: pathlib.Path, rounds: int, tell: Cal
         for one in (n for n in names if "workers:1" in n):
             two = one.replace("workers:1", "workers:2")
             if two in names:
-                rates = [_run(program, folder, 1, f"^{re.escape(n)}$")[0]["counters"]["queries_per_second"] for n in (one, two)]
                 load = one.partition("/workers")[0]
+                counter = "multiplications_per_second" if load == YARDSTICK else "queries_per_second"
+                rates = [_run(program, folder, 1, f"^{re.escape(n)}$")[0]["counters"][counter] for n in (one, two)]
                 loads.setdefault(load, []).append({"one": rates[0], "two": rates[1], "ratio": rates[1] / rates[0]})
-                tell(f"{load}: {rates[0] / 1e6:.2f} M queries/s by one worker, {rates[1] / 1e6:.2f} by two")
+                tell(f"{load}: {rates[0] / 1e6:.2f} M {counter.partition('_')[0]}/s by one worker, {rates[1] / 1e6:.2f} by two")
     if not loads:
         raise BenchError(f"{WORKERS} knows no load for workers:1 and workers:2")
     medians = {load: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} for load, turns in loads.items()}
-    return {"loads": medians, "rounds": loads, **medians.get(MAIN_LOAD, next(iter(medians.values())))}
+    yardstick = medians.pop(YARDSTICK)
+    return {"loads": medians, "rounds": loads, "yardstick": yardstick, **medians.get(MAIN_LOAD, next(iter(medians.values())))}

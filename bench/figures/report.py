@@ -47,6 +47,8 @@ def peers_table(result: dict) -> Table:
 
 def workers_table(result: dict) -> Table:
     rows = [[load, _millions(m["one"]), _millions(m["two"]), f"{m['ratio']:.2f}"] for load, m in result["workers"]["loads"].items()]
+    if yardstick := result["workers"].get("yardstick"):
+        rows.append(["multiplications alone", _millions(yardstick["one"]), _millions(yardstick["two"]), f"{yardstick['ratio']:.2f}"])
     return ["workers in one process, on synthetic ports", "one", "two", "ratio"], rows
 
 

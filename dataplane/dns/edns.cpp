@@ -45,20 +45,4 @@ bool read_opt(std::span<const std::uint8_t> message, std::size_t offset, Edns& o
   return true;
 }
 
-std::size_t write_opt(std::uint8_t* to, const OptFields& fields) {
-  const bool explained = fields.error != ExtendedError::kNone;
-  to[0] = 0;  // the root owns it
-  store_be16(to + 1, static_cast<std::uint16_t>(Type::kOpt));
-  store_be16(to + 3, fields.udp_size);
-  to[5] = fields.extended_rcode;
-  to[6] = 0;  // version
-  store_be16(to + 7, fields.dnssec_ok ? 0x8000 : 0);
-  store_be16(to + 9, explained ? kExtendedErrorSize : 0);
-  if (!explained) return kOptSize;
-  store_be16(to + 11, static_cast<std::uint16_t>(OptionCode::kExtendedError));
-  store_be16(to + 13, 2);
-  store_be16(to + 15, static_cast<std::uint16_t>(fields.error));
-  return kOptSize + kExtendedErrorSize;
-}
-
 }  // namespace shunt::dns

@@ -39,7 +39,20 @@ struct OptFields {
   ExtendedError error = ExtendedError::kNone;
 };
 /// Writes an OPT record of ours; `to` has kOptSize + kExtendedErrorSize octets. Returns the octets written.
-std::size_t write_opt(std::uint8_t* to, const OptFields& fields);
+inline std::size_t write_opt(std::uint8_t* to, const OptFields& fields) {
+  const bool explained = fields.error != ExtendedError::kNone;
+  // Owner (the root), type, size, extended RCODE, version, and the upper half of the flags, in one store.
+  store_be64(to, std::uint64_t{static_cast<std::uint16_t>(Type::kOpt)} << 40 |
+                     std::uint64_t{fields.udp_size} << 24 | std::uint64_t{fields.extended_rcode} << 16 |
+                     (fields.dnssec_ok ? 0x80u : 0u));
+  to[8] = 0;
+  store_be16(to + 9, explained ? kExtendedErrorSize : 0);
+  if (!explained) return kOptSize;
+  store_be16(to + 11, static_cast<std::uint16_t>(OptionCode::kExtendedError));
+  store_be16(to + 13, 2);
+  store_be16(to + 15, static_cast<std::uint16_t>(fields.error));
+  return kOptSize + kExtendedErrorSize;
+}
 
 /// True for options that concern two hops only and are never passed on.
 bool is_hop_option(std::uint16_t code);

@@ -44,19 +44,24 @@ inline std::uint64_t root_hash(const HashKey& key) {
 /// lower case already; 64 octets behind it are readable (kNameBuffer sees to that). Unkeyed mixing of the
 /// seeded chain, after wyhash (Wang Yi): one multiplication for labels up to 15 octets.
 inline std::uint64_t extend_hash(const HashKey& key, std::uint64_t parent, const std::uint8_t* label) {
-  static constexpr auto kMask = [] {
-    std::array<std::uint64_t, 9> m{};
-    for (unsigned i = 1; i < 9; ++i)
-      m[i] = ~std::uint64_t{0} >> (64 - 8 * i);
+  // Of sixteen octets, the first n, for each n.
+  struct Mask {
+    std::uint64_t low = 0, high = 0;
+  };
+  static constexpr auto kFirst = [] {
+    std::array<Mask, 17> m{};
+    for (unsigned n = 1; n < 17; ++n) {
+      m[n].low = ~std::uint64_t{0} >> (n < 8 ? 64 - 8 * n : 0);
+      m[n].high = n <= 8 ? 0 : ~std::uint64_t{0} >> (128 - 8 * n);
+    }
     return m;
   }();
   std::size_t left = std::size_t{*label} + 1;  // the length octet takes part
   std::uint64_t h = parent;
   for (;;) {
-    const std::size_t low = left < 8 ? left : 8;
-    const std::size_t high = left < 8 ? 0 : (left < 16 ? left - 8 : 8);
-    const std::uint64_t x = load_le64(label) & kMask[low];
-    const std::uint64_t y = load_le64(label + 8) & kMask[high];
+    const Mask& mask = kFirst[left < 16 ? left : 16];
+    const std::uint64_t x = load_le64(label) & mask.low;
+    const std::uint64_t y = load_le64(label + 8) & mask.high;
     h = mix(x ^ key.a ^ h, y ^ key.b ^ (h << 32 | h >> 32));
     if (left <= 16) return h;
     left -= 16;

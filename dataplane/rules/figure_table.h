@@ -26,7 +26,8 @@ class FigureTable {
 
   FigureTable() : FigureTable(std::span<const Row>()) {}
   /// Of rows for the same rule the first counts.
-  explicit FigureTable(std::span<const Row> rows) : slots_(std::bit_ceil(2 * rows.size() + 2)) {
+  explicit FigureTable(std::span<const Row> rows)
+      : slots_(std::bit_ceil(2 * rows.size() + 2)), mask_(slots_.size() - 1) {
     for (const Row& row : rows) {
       Row& slot = slots_[place(row.set, row.rule)];
       if (slot.set == nullptr) slot = row;
@@ -41,17 +42,18 @@ class FigureTable {
   std::size_t home(const RuleSet* set, RuleIndex rule) const {
     const std::uint64_t mixed =
         (reinterpret_cast<std::uintptr_t>(set) ^ std::uint64_t{rule} << 32) * 0x9e3779b97f4a7c15;
-    return static_cast<std::size_t>((mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 >> 32) & (slots_.size() - 1);
+    return static_cast<std::size_t>((mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9 >> 32) & mask_;
   }
   /// Its slot, or the empty one where it would be: there always is one.
   std::size_t place(const RuleSet* set, RuleIndex rule) const {
     std::size_t at = home(set, rule);
     while (slots_[at].set != nullptr && (slots_[at].set != set || slots_[at].rule != rule))
-      at = (at + 1) & (slots_.size() - 1);
+      at = (at + 1) & mask_;
     return at;
   }
 
   std::vector<Row> slots_;
+  std::size_t mask_;
 };
 
 }  // namespace shunt::rules

@@ -117,7 +117,7 @@ void answer_routed(Context& context, Burst& burst) {
 void answer_from_cache(Context& context, Burst& burst) {
   const std::uint32_t now = context.now.seconds();
   answer(context, burst, [&context, now](const Query& q, state::CacheHit& hit) {
-    return context.cache.find(q.key, now, hit);
+    return context.cache.find(q.key, q.place, now, hit);
   });
   context.stats[Counter::cache_misses] += burst.live;
 }

@@ -192,8 +192,7 @@ Slot* open_slot(Context& context, Query& q, const state::QuestionKey& key, bool 
 }
 
 [[gnu::always_inline]] inline bool send_inline(Context& context, Slot& slot, Outgoing question,
-                                               const state::Target* only) {
-  const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
+                                               const state::Upstream* upstream, const state::Target* only) {
   Choice choice;
   if (upstream != nullptr && only == nullptr) choice = choose_target(context, slot, *upstream, false);
   if (only != nullptr) find_path(context, *only, choice);
@@ -245,7 +244,7 @@ void forward_one(Context& context, Query& q, const state::QuestionKey& key) {
   if (slot->miss || q.upstream->by_control) {
     return ask_control(context, *slot, q.packet, *q.upstream, context.network_routing(q.network));
   }
-  if (!send_inline(context, *slot, question, nullptr)) no_target(context, *slot);
+  if (!send_inline(context, *slot, question, q.upstream, nullptr)) no_target(context, *slot);
 }
 
 // The slot that a message of the control plane is about, while it still waits for it; null (and counted)
@@ -269,7 +268,7 @@ void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::
   if (question == nullptr) return fail(context, slot, ExtendedError::kNetworkError);
   Message& message = message_of(question);
   message.kind = MessageKind::kMiss;
-  message.slot = context.pending.index_of(slot);
+  message.slot = slot.index;
   message.serial = slot.serial;
   message.upstream = upstream.handle;
   message.zone = slot.zone;
@@ -286,7 +285,7 @@ void ask_control(Context& context, Slot& slot, rte_mbuf* question, const state::
 }
 
 bool send_to_target(Context& context, Slot& slot, Outgoing question, const state::Target* only) {
-  return send_inline(context, slot, question, only);
+  return send_inline(context, slot, question, context.snapshot->upstream(slot.upstream), only);
 }
 
 void forward(Context& context, Burst& burst) {

@@ -59,14 +59,18 @@ class Cache {
     return place;
   }
 
-  /// A fresh answer for `key`, or false. `now` in seconds of a monotonic clock. Marks the answer as used, and
-  /// as what the key's routing leads to; a key without one, which wants to be matched each time, doesn't.
-  bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
-    if (!on() || (index_.propose(key.hash) == CacheIndex::kNone && !index_.goes_on(key.hash))) return false;
+  /// A fresh answer for `key`, or false. `proposed` is what prefetch_entry() returned. `now` in seconds of a
+  /// monotonic clock. Marks the answer as used, and as what the key's routing leads to; a key without one,
+  /// which wants to be matched each time, doesn't.
+  bool find(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit) {
+    if (proposed == CacheIndex::kNone && (!on() || !index_.goes_on(key.hash))) return false;
     return search(key, now, hit);
   }
-  /// A fresh answer that a query of the key's routing was led to before; no match is needed then. `proposed`
-  /// is what prefetch_entry() returned.
+  /// The same by itself.
+  bool find(const CacheKey& key, std::uint32_t now, CacheHit& hit) {
+    return find(key, on() ? index_.propose(key.hash) : CacheIndex::kNone, now, hit);
+  }
+  /// A fresh answer that a query of the key's routing was led to before; no match is needed then.
   bool find_routed(const CacheKey& key, Place proposed, std::uint32_t now, CacheHit& hit) {
     if (proposed == CacheIndex::kNone && (!on() || !index_.goes_on(key.hash))) return false;
     CacheEntry* entry = proposed == CacheIndex::kNone ? nullptr : &at(proposed);

@@ -67,8 +67,10 @@ Pending::Pending(std::span<std::byte> memory, std::uint32_t slots, SourcePorts p
   equal_mask_ = slots * 2 - 1;
   for (auto table : {equals_, spokes_})
     std::fill(table.begin(), table.end(), kNone);
-  for (std::uint32_t i = 0; i < slots; ++i)
+  for (std::uint32_t i = 0; i < slots; ++i) {
+    slots_[i].index = i;
     free_slots_[i] = slots - 1 - i;
+  }
   free_slot_count_ = slots;
   free_waiter_count_ = static_cast<std::uint32_t>(waiters_.size());
   for (std::uint32_t i = 0; i < free_waiter_count_; ++i)

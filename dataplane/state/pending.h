@@ -99,6 +99,7 @@ struct alignas(kCacheLine) Slot {
   bool zone = false;           ///< a zone answers
   bool in_flight = false;      ///< the last try has had neither an answer nor its timeout
   FigureNumber figure = 0;     ///< of the rule that led there
+  std::uint32_t index = 0;     ///< its own
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
@@ -193,7 +194,6 @@ class Pending {
   /// loading their buckets.
   void draw_ahead(unsigned count, std::uint16_t first_port, std::uint16_t last_port);
   Slot* slot(std::uint32_t index) { return index < slots_.size() ? &slots_[index] : nullptr; }
-  std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_.data()); }
   Waiter* waiter(std::uint32_t index) { return index == kNone ? nullptr : &waiters_[index]; }
 
   /// (Re)sets the slot's deadline, at most kMaxWaitMs ahead.
@@ -306,7 +306,7 @@ inline Waiter* Pending::add_waiter(Slot& slot) {
 inline void Pending::unshare(Slot& slot) {
   if (!slot.shared) return;
   slot.shared = false;
-  const std::uint32_t index = index_of(slot);
+  const std::uint32_t index = slot.index;
   std::uint32_t* link = &equals_[slot.equal_bucket];
   while (*link != index)
     link = &slots_[*link].next_equal;
@@ -317,7 +317,7 @@ inline void Pending::link_equal(Slot& slot, std::uint32_t bucket) {
   slot.equal_bucket = bucket;
   std::uint32_t& head = equals_[bucket];
   slot.next_equal = head;
-  head = index_of(slot);
+  head = slot.index;
 }
 
 inline void Pending::free_tries(Slot& slot) {
@@ -333,7 +333,7 @@ inline Try* Pending::begin_try(Slot& slot, std::uint16_t first_port, std::uint16
     const Draw d = ahead ? drawn_[--drawn_count_] : draw(first_port, last_port);
     if (d.port == 0) return nullptr;
     if (pairs_[d.bucket].attempt != kNone) continue;
-    pairs_[d.bucket] = {index_of(slot) * kMaxTries + slot.tries, d.port, d.id};
+    pairs_[d.bucket] = {slot.index * kMaxTries + slot.tries, d.port, d.id};
     Try& t = slot.attempt[slot.tries++];
     t.bucket = d.bucket;
     t.id = d.id;
@@ -382,7 +382,7 @@ inline void Pending::arm(Slot& slot, std::uint64_t due_us) {
   std::uint64_t turn = due_us / kSpokeUs + 1;  // the spoke is due when its whole span has passed
   if (turn <= turned_) turn = turned_ + 1;
   if (turn >= turned_ + kSpokes) turn = turned_ + kSpokes - 1;
-  const std::uint32_t index = index_of(slot);
+  const std::uint32_t index = slot.index;
   slot.spoke = static_cast<std::uint32_t>(turn % kSpokes);
   slot.previous_due = kNone;
   slot.next_due = spokes_[slot.spoke];
@@ -418,7 +418,7 @@ inline void Pending::close(Slot& slot) {
   --upstream_load_[slot.upstream & kLoadMask];
   slot.waiting = Waiting::kFree;
   slot.waiters = kNone;
-  free_slots_[free_slot_count_++] = index_of(slot);
+  free_slots_[free_slot_count_++] = slot.index;
   --open_;
 }
 
