@@ -27,10 +27,33 @@ struct Edns {
 inline constexpr std::size_t kOptSize = 11;           ///< an OPT record without options
 inline constexpr std::size_t kExtendedErrorSize = 6;  ///< an EDE option without text
 
+/// An OPT record's RDATA: false where an option runs past its end; sets `foreign` where one is (Edns).
+bool read_options(std::span<const std::uint8_t> rdata, bool& foreign);
+
 /// Reads the OPT record whose owner (the root) is at `offset` of `message`. False, and `out` untouched, where
 /// there is none or it is malformed: an option that runs past the RDATA, an RDATA that runs past the message,
 /// an owner other than the root, another type. What an option says is not looked at.
-bool read_opt(std::span<const std::uint8_t> message, std::size_t offset, Edns& out);
+inline bool read_opt(std::span<const std::uint8_t> message, std::size_t offset, Edns& out) {
+  if (offset > message.size() || message.size() - offset < kOptSize) return false;
+  const std::uint8_t* const opt = message.data() + offset;
+  if (opt[0] != 0 || load_be16(opt + 1) != static_cast<std::uint16_t>(Type::kOpt)) return false;
+  const std::size_t length = load_be16(opt + 9);
+  const std::size_t begin = offset + kOptSize;
+  if (length > message.size() - begin || begin + length > 0xffff) return false;
+  bool foreign = false;
+  if (length != 0 && !read_options(message.subspan(begin, length), foreign)) return false;
+  // RFC 6891 section 6.1.3: the TTL field is extended RCODE, version, DO and 15 bits that mean nothing yet.
+  out = {.present = true,
+         .dnssec_ok = (opt[7] & 0x80) != 0,
+         .foreign_options = foreign,
+         .version = opt[6],
+         .extended_rcode = opt[5],
+         .udp_size = load_be16(opt + 3),
+         .record_offset = static_cast<std::uint16_t>(offset),
+         .options_offset = static_cast<std::uint16_t>(begin),
+         .options_length = static_cast<std::uint16_t>(length)};
+  return true;
+}
 
 struct OptFields {
   std::uint16_t udp_size;

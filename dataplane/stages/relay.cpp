@@ -206,8 +206,9 @@ std::uint32_t greatest_ttl(const dns::Reply& reply, std::uint32_t seconds, std::
 
 void store(Context& context, const Slot& slot, std::span<const std::uint8_t> message,
            const dns::Reply& reply) {
+  if (!slot.shared || !context.cache.on()) return;
   const state::Upstream* upstream = context.snapshot->upstream(slot.upstream);
-  if (!slot.shared || upstream == nullptr) return;
+  if (upstream == nullptr) return;
   // A failure that nobody waited for leaves the answer in place that was to be renewed.
   if (slot.waiters == state::kNone && says_failure(reply)) [[unlikely]]
     return;

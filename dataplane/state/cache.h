@@ -40,6 +40,7 @@ class Cache {
   /// is found, nothing stored.
   explicit Cache(std::span<std::byte> memory);
   ~Cache();
+  bool on() const { return state_ != nullptr; }
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
@@ -123,7 +124,6 @@ class Cache {
  private:
   struct State;
 
-  bool on() const { return state_ != nullptr; }
   CacheEntry& at(Place place) const {
     return *reinterpret_cast<CacheEntry*>(entries_at_ + std::size_t{place} * kCacheUnit);
   }
