@@ -1,6 +1,5 @@
 #include "dataplane/state/cache_index.h"
 
-#include <cassert>
 #include <cstdlib>
 
 namespace shunt::state {
