@@ -224,7 +224,7 @@ void pin(unsigned core) {
   require(pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0, "a core can't be had");
 }
 
-/// `work(i)` by `count` threads at once, on the cores from `core` up; returns the seconds that each of them
+/// `work(i)` by `count` threads of DPDK's at once, on the cores from `core` up; returns the seconds that each of them
 /// took, in the mean: what one of them does in that time, each does.
 template <typename Work>
 double seconds_on(unsigned core, unsigned count, Work work) {
@@ -234,11 +234,13 @@ double seconds_on(unsigned core, unsigned count, Work work) {
   for (unsigned i = 0; i < count; ++i) {
     threads.emplace_back([&, i] {
       pin(core + i);
+      rte_thread_register();
       start.arrive_and_wait();
       const auto began = std::chrono::steady_clock::now();
       work(i);
       took[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
       end.arrive_and_wait();
+      rte_thread_unregister();
     });
   }
   for (std::thread& t : threads)
@@ -281,10 +283,8 @@ class World {
   /// `bursts` turns of the first `count` workers at once; see seconds_on().
   double run(unsigned count, std::size_t bursts, unsigned core) {
     return seconds_on(core, count, [this, bursts](unsigned i) {
-      rte_thread_register();
       for (std::size_t n = 0; n < bursts; ++n)
         workers_[i]->turn({1'000'000 + n});
-      rte_thread_unregister();
     });
   }
   Stats stats(unsigned worker) {

@@ -93,5 +93,5 @@ def workers(programs: pathlib.Path, folder: pathlib.Path, rounds: int, tell: Cal
     if not loads:
         raise BenchError(f"{WORKERS} knows no load for workers:1 and workers:2")
     medians = {load: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} for load, turns in loads.items()}
-    yardstick = medians.pop(YARDSTICK)
+    yardstick = medians.pop(YARDSTICK, None)
     return {"loads": medians, "rounds": loads, "yardstick": yardstick, **medians.get(MAIN_LOAD, next(iter(medians.values())))}

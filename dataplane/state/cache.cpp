@@ -258,7 +258,7 @@ void Cache::State::prefetch_next_victim(const CacheRing& ring) const {
 
 void Cache::State::put_in_index(std::uint64_t hash, std::uint32_t place, std::uint32_t now) {
   if (index.insert(hash, place)) return;
-  // Forty entries around one hash: one of them goes, an unproven one before others.
+  // Forty entries in one group: one of them goes, an unproven one before others.
   const auto candidates = index.candidates(hash);
   const auto victim =
       std::find_if(candidates.begin(), candidates.end(), [this](std::uint32_t p) { return small.owns(p); });

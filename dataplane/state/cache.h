@@ -40,16 +40,19 @@ class Cache {
   /// is found, nothing stored.
   explicit Cache(std::span<std::byte> memory);
   ~Cache();
-  bool on() const { return state_ != nullptr; }
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
+
+  /// False: it has no memory.
+  bool on() const { return state_ != nullptr; }
 
   /// A lookup of a burst goes in steps, so that loads are under way together: first the buckets, then the
   /// entries that their tags propose, then find.
   void prefetch_bucket(std::uint64_t hash) const {
     if (on()) index_.prefetch(hash);
   }
-  /// Where the entry for `hash` most likely is; valid until the next insert or flush.
+  /// Where the entry for `hash` most likely is; valid until the next insert or flush. kNone may be told
+  /// later: what was inserted or moved meanwhile is missed then, no more.
   using Place = std::uint32_t;
   Place prefetch_entry(std::uint64_t hash) const {
     if (!on()) return CacheIndex::kNone;

@@ -1,5 +1,6 @@
 #include "dataplane/state/cache_index.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace shunt::state {

@@ -16,7 +16,6 @@
 
 #include <emmintrin.h>
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -37,7 +36,7 @@ class CacheIndex {
   struct alignas(kCacheLine) Bucket {
     std::array<std::uint16_t, kSlots> tag;  ///< 0: free
     std::array<std::uint32_t, kSlots> place;
-    std::uint32_t elsewhere : 8;  ///< entries of this home that live in the next buckets
+    std::uint32_t elsewhere : 8;  ///< entries of this home that live elsewhere in its group
     std::uint32_t ghost : 12, older_ghost : 12;
   };
   static_assert(sizeof(Bucket) == kCacheLine);

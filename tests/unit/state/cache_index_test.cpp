@@ -14,7 +14,6 @@ class Index {
  public:
   explicit Index(std::size_t buckets) : buckets_(buckets), index_(buckets_) {}
 
-  CacheIndex& operator*() { return index_; }
   CacheIndex* operator->() { return &index_; }
 
   bool insert(std::uint64_t hash) {
@@ -27,6 +26,10 @@ class Index {
     lives_[i] = false;
   }
   void grow() { index_.grow(*this); }
+  bool insert_growing(std::uint64_t hash) {
+    grow();
+    return insert(hash);
+  }
 
   // What the index asks for.
   void prefetch(std::uint32_t) const {}
@@ -71,8 +74,7 @@ TEST_P(CacheIndexOf, GrowsToAllOfItAndLosesNothing) {
   EXPECT_EQ(index->size(), 4u) << "small where it is empty";
   std::mt19937_64 random(3);
   while (index.entries() < all * 4) {
-    index.grow();
-    ASSERT_TRUE(index.insert(random()));
+    ASSERT_TRUE(index.insert_growing(random()));
     EXPECT_LE(index->size(), std::max<std::size_t>(4, index.entries())) << "no larger than it needs to be";
     if (index.entries() % 61 == 0) {
       ASSERT_NO_FATAL_FAILURE(index.check());
@@ -87,8 +89,7 @@ TEST_P(CacheIndexOf, FindsWhatIsErasedWhileItGrows) {
   Index index(GetParam());
   std::mt19937_64 random(4);
   for (unsigned step = 0; step < 8 * GetParam(); ++step) {
-    index.grow();
-    ASSERT_TRUE(index.insert(random()));
+    ASSERT_TRUE(index.insert_growing(random()));
     const std::size_t i = random() % index.entries();
     if (step % 2 == 0 && index.lives(i)) index.erase(i);
     if (step % 61 == 0) {
@@ -102,16 +103,14 @@ TEST_P(CacheIndexOf, BeginsSmallAgainWhenCleared) {
   Index index(GetParam());
   std::mt19937_64 random(5);
   for (unsigned i = 0; i < 3 * GetParam(); ++i) {
-    index.grow();
-    ASSERT_TRUE(index.insert(random()));
+    ASSERT_TRUE(index.insert_growing(random()));
   }
   index->clear();
   EXPECT_EQ(index->size(), 4u);
   EXPECT_EQ(index->count(), 0u);
   index->clear();
   while (index->size() < (GetParam() & ~std::size_t{3})) {
-    index.grow();
-    ASSERT_TRUE(index.insert(random()));
+    ASSERT_TRUE(index.insert_growing(random()));
   }
   EXPECT_FALSE(index.finds(0));
 }
