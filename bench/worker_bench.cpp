@@ -224,8 +224,8 @@ void pin(unsigned core) {
   require(pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0, "a core can't be had");
 }
 
-/// `work(i)` by `count` threads of DPDK's at once, on the cores from `core` up; returns the seconds that each of them
-/// took, in the mean: what one of them does in that time, each does.
+/// `work(i)` by `count` threads of DPDK's at once, on the cores from `core` up; returns the seconds that each
+/// of them took, in the mean: what one of them does in that time, each does.
 template <typename Work>
 double seconds_on(unsigned core, unsigned count, Work work) {
   std::barrier start(count), end(count);
