@@ -65,10 +65,9 @@ void check_memory(const Checking& c) {
 }  // namespace
 
 std::uint64_t least_memory(const Config& config) {
-  constexpr std::uint64_t kMebibyte = 1 << 20, kPerPending = 768;
+  constexpr std::uint64_t kMebibyte = 1 << 20, kPerPending = 768, kPackets = 10 * kMebibyte;
   const Dataplane& d = config.dataplane;
-  const std::uint64_t packets = (d.hugepages ? 10 : 17) * kMebibyte;
-  const std::uint64_t worker = kMebibyte + d.pending * kPerPending + config.ports.size() * packets;
+  const std::uint64_t worker = kMebibyte + d.pending * kPerPending + config.ports.size() * kPackets;
   return d.cache + 42 * kMebibyte + d.workers.size() * worker;
 }
 

@@ -25,8 +25,7 @@ int run_worker(void* worker) {
 Result<std::unique_ptr<Workers>> Workers::open(const conf::Config& config, const dns::HashKey& key) {
   const conf::Dataplane& d = config.dataplane;
   const auto count = static_cast<unsigned>(d.workers.size());
-  auto plan = plan_memory(d.memory, d.cache, d.pending, count, static_cast<unsigned>(config.ports.size()),
-                          d.hugepages);
+  auto plan = plan_memory(d.memory, d.cache, d.pending, count, static_cast<unsigned>(config.ports.size()));
   if (!plan) return Failure(plan.error());
   std::unique_ptr<Workers> w(new Workers);
   std::vector<std::string> devices;

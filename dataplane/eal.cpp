@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 
 #include <algorithm>
 #include <cstring>
@@ -59,12 +60,8 @@ std::vector<std::string> arguments(const EalOptions& options) {
   return args;
 }
 
-// Octets of memory per packet buffer. A pool lets no buffer cross a page, so an ordinary page holds one.
-constexpr std::uint64_t packet_octets(bool hugepages) {
-  constexpr std::uint64_t kBuffer = kPacketRoom + kMessageSize + sizeof(rte_mbuf) + 2 * kCacheLine;
-  constexpr std::uint64_t kPage = 4096;
-  return hugepages ? kBuffer : kPage + kCacheLine;
-}
+// Of memory, for each packet buffer.
+constexpr std::uint64_t kPacketOctets = kPacketRoom + kMessageSize + sizeof(rte_mbuf) + 2 * kCacheLine;
 
 }  // namespace
 
@@ -91,28 +88,41 @@ Eal::~Eal() {
 }
 
 Result<MemoryPlan> plan_memory(std::uint64_t memory, std::uint64_t cache, std::uint32_t pending_slots,
-                               unsigned workers, unsigned ports, bool hugepages) {
+                               unsigned workers, unsigned ports) {
   MemoryPlan plan;
   plan.cache_per_worker = cache / workers / kCacheLine * kCacheLine;
   plan.pending_per_worker = state::Pending::memory_octets(pending_slots);
   const std::uint64_t fixed = (plan.cache_per_worker + plan.pending_per_worker) * workers + kOwnMemory;
   const std::uint64_t least = std::uint64_t{kPacketsPerQueue} * workers * ports + kPacketsPerQueue;
-  if (fixed + least * packet_octets(hugepages) > memory) {
-    return Failure(
-        "[dataplane] memory = " + std::to_string(memory / kMebibyte) + " MiB does not hold the cache, " +
-        std::to_string(pending_slots) + " pending queries a worker and packet buffers: at least " +
-        std::to_string((fixed + least * packet_octets(hugepages)) / kMebibyte + 1) + " MiB are needed");
+  if (fixed + least * kPacketOctets > memory) {
+    return Failure("[dataplane] memory = " + std::to_string(memory / kMebibyte) +
+                   " MiB does not hold the cache, " + std::to_string(pending_slots) +
+                   " pending queries a worker and packet buffers: at least " +
+                   std::to_string((fixed + least * kPacketOctets) / kMebibyte + 1) + " MiB are needed");
   }
-  plan.packets = static_cast<unsigned>(std::min<std::uint64_t>((memory - fixed) / packet_octets(hugepages),
+  plan.packets = static_cast<unsigned>(std::min<std::uint64_t>((memory - fixed) / kPacketOctets,
                                                                std::max<std::uint64_t>(kMostPackets, least)));
   return plan;
 }
 
 Result<rte_mempool*> make_packet_pool(unsigned packets) {
-  rte_mempool* pool =
-      rte_pktmbuf_pool_create("packets", packets, kPoolCache, kMessageSize, kPacketRoom, SOCKET_ID_ANY);
-  if (pool == nullptr)
-    return Failure(std::string("cannot make the pool of packet buffers: ") + rte_strerror(rte_errno));
+  // What rte_pktmbuf_pool_create() does, which takes no flags. Without huge pages it lets no buffer cross a
+  // page: each would begin one, and all of them would fight for the same few sets of the first-level cache.
+  const unsigned flags = rte_eal_has_hugepages() != 0 ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
+  rte_mempool* const pool =
+      rte_mempool_create_empty("packets", packets, sizeof(rte_mbuf) + kMessageSize + kPacketRoom, kPoolCache,
+                               sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+  const auto failure = [pool](int error) {
+    rte_mempool_free(pool);
+    return Failure(std::string("cannot make the pool of packet buffers: ") + rte_strerror(error));
+  };
+  if (pool == nullptr) return failure(rte_errno);
+  if (const int e = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), nullptr); e != 0)
+    return failure(-e);
+  rte_pktmbuf_pool_private layout{.mbuf_data_room_size = kPacketRoom, .mbuf_priv_size = kMessageSize};
+  rte_pktmbuf_pool_init(pool, &layout);
+  if (const int made = rte_mempool_populate_default(pool); made < 0) return failure(-made);
+  rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
   return pool;
 }
 

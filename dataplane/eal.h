@@ -41,7 +41,7 @@ struct MemoryPlan {
   unsigned packets = 0;                  ///< in the pool
 };
 Result<MemoryPlan> plan_memory(std::uint64_t memory, std::uint64_t cache, std::uint32_t pending_slots,
-                               unsigned workers, unsigned ports, bool hugepages);
+                               unsigned workers, unsigned ports);
 
 /// Octets of one packet buffer's data room: a full frame, our headroom, and an answer's growth.
 inline constexpr unsigned kPacketRoom = 128 + 2048;
