@@ -60,9 +60,6 @@ std::vector<std::string> arguments(const EalOptions& options) {
   return args;
 }
 
-// Of memory, for each packet buffer.
-constexpr std::uint64_t kPacketOctets = kPacketRoom + kMessageSize + sizeof(rte_mbuf) + 2 * kCacheLine;
-
 }  // namespace
 
 Result<Eal> Eal::start(const EalOptions& options) {

@@ -1,14 +1,16 @@
 // Start and end of DPDK's Environment Abstraction Layer, and the memory that workers live in.
 #pragma once
 
-#include <rte_mempool.h>
+#include <rte_mbuf.h>
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "dataplane/base/limits.h"
 #include "dataplane/base/result.h"
+#include "dataplane/handoff.h"
 
 namespace shunt {
 
@@ -45,6 +47,8 @@ Result<MemoryPlan> plan_memory(std::uint64_t memory, std::uint64_t cache, std::u
 
 /// Octets of one packet buffer's data room: a full frame, our headroom, and an answer's growth.
 inline constexpr unsigned kPacketRoom = 128 + 2048;
+/// Octets of memory that a packet buffer takes in all.
+inline constexpr std::uint64_t kPacketOctets = kPacketRoom + kMessageSize + sizeof(rte_mbuf) + 2 * kCacheLine;
 
 /// The pool of packet buffers, each with kMessageSize octets of private area.
 Result<rte_mempool*> make_packet_pool(unsigned packets);

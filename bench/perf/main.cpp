@@ -1,7 +1,6 @@
 // shuntperf: plays DNS clients, the upstream servers, or both, over any DPDK port.
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_mbuf.h>
 
 #include <chrono>
 #include <csignal>
@@ -14,19 +13,16 @@
 
 #include "bench/perf/player.h"
 #include "dataplane/base/random.h"
+#include "dataplane/eal.h"
 #include "dataplane/port.h"
 
 namespace shunt::perf {
 namespace {
 
 constexpr int kFailed = 1, kUsage = 2;
-constexpr unsigned kPoolCache = 256;
-constexpr std::uint16_t kRoom = RTE_PKTMBUF_HEADROOM + 2048;
 constexpr std::uint64_t kMebibyte = 1 << 20;
 // What the pool may take of the memory; drivers and queues need the rest.
 constexpr std::uint64_t kPoolTenths = 7;
-// A pool lets no buffer cross a page, so an ordinary page holds one.
-constexpr std::uint64_t kOctetsPerPacket = 4096;
 constexpr std::uint64_t kMostPackets = 1 << 16;
 
 volatile int stopped = 0;
@@ -73,12 +69,12 @@ void linger(const Options& o) {
 
 Result<Report> play(const Options& o, const Questions* questions) {
   const auto packets = static_cast<unsigned>(
-      std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kOctetsPerPacket, kMostPackets));
-  rte_mempool* pool = rte_pktmbuf_pool_create("packets", packets, kPoolCache, 0, kRoom, SOCKET_ID_ANY);
-  if (pool == nullptr) return Failure(std::string("no packet buffers: ") + rte_strerror(rte_errno));
-  auto port = Port::open({.device = o.device, .workers = o.queues, .pool = pool});
+      std::min<std::uint64_t>(o.memory_mb * kMebibyte * kPoolTenths / 10 / kPacketOctets, kMostPackets));
+  auto pool = make_packet_pool(packets);
+  if (!pool) return Failure(pool.error());
+  auto port = Port::open({.device = o.device, .workers = o.queues, .pool = *pool});
   if (!port) return Failure(port.error());
-  Player player(o, port->ethdev(), port->mac(), pool, questions);
+  Player player(o, port->ethdev(), port->mac(), *pool, questions);
   auto report = player.play(stopped);
   if (report) {
     std::fputs((o.json ? to_json(*report, o) : to_table(*report, o)).c_str(), stdout);
