@@ -257,7 +257,6 @@ class World {
     pool_ = make_packet_pool(16384).value();
     view_ = make_view(key_);
     published_.view.store(&view_);
-    open_port();
     for (unsigned i = 0; i < kMaxWorkersHere; ++i)
       add_worker(i);
   }
@@ -293,19 +292,22 @@ class World {
   }
 
  private:
-  void open_port() {
-    require(rte_dev_probe("net_null0,size=64") == 0, "net_null doesn't open");
-    require(rte_eth_dev_get_port_by_name("net_null0", &ethdev_) == 0, "net_null has no port");
+  // A port for each worker: net_null counts with locked additions, and two queues of one port would do so in
+  // one cache line.
+  std::uint16_t open_port(unsigned worker) {
+    const std::string name = "net_null" + std::to_string(worker);
+    std::uint16_t ethdev = 0;
+    require(rte_dev_probe((name + ",size=64").c_str()) == 0, "net_null doesn't open");
+    require(rte_eth_dev_get_port_by_name(name.c_str(), &ethdev) == 0, "net_null has no port");
     const rte_eth_conf conf{};
-    bool good = rte_eth_dev_configure(ethdev_, kMaxWorkersHere, kMaxWorkersHere, &conf) == 0;
-    for (std::uint16_t q = 0; q < kMaxWorkersHere; ++q) {
-      good = good && rte_eth_rx_queue_setup(ethdev_, q, 512, 0, nullptr, pool_) == 0 &&
-             rte_eth_tx_queue_setup(ethdev_, q, 512, 0, nullptr) == 0;
-      sources_.push_back(std::make_unique<Source>());
-      rte_eth_add_rx_callback(ethdev_, q, &Source::fill, sources_.back().get());
-      rte_eth_add_tx_callback(ethdev_, q, &Source::take, sources_.back().get());
-    }
-    require(good && rte_eth_dev_start(ethdev_) == 0, "net_null doesn't start");
+    const bool good = rte_eth_dev_configure(ethdev, 1, 1, &conf) == 0 &&
+                      rte_eth_rx_queue_setup(ethdev, 0, 512, 0, nullptr, pool_) == 0 &&
+                      rte_eth_tx_queue_setup(ethdev, 0, 512, 0, nullptr) == 0;
+    Source& source = *sources_.emplace_back(std::make_unique<Source>());
+    rte_eth_add_rx_callback(ethdev, 0, &Source::fill, &source);
+    rte_eth_add_tx_callback(ethdev, 0, &Source::take, &source);
+    require(good && rte_eth_dev_start(ethdev) == 0, "net_null doesn't start");
+    return ethdev;
   }
 
   void add_worker(unsigned i) {
@@ -323,8 +325,7 @@ class World {
     w.context.rings = rings_[i];
     w.context.handovers.assign(kMaxWorkersHere, nullptr);
     WorkerPort port;
-    port.ethdev = ethdev_;
-    port.queue = static_cast<std::uint16_t>(i);
+    port.ethdev = open_port(i);
     port.rules.mac = kMac;
     w.ports = {port};
     w.published = &published_;
@@ -372,7 +373,6 @@ class World {
   rte_mempool* pool_ = nullptr;
   state::View view_;
   state::Published published_;
-  std::uint16_t ethdev_ = 0;
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<Rings> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
