@@ -152,20 +152,16 @@ double WorkerWorld::run(unsigned first, unsigned count, std::size_t bursts) {
 
 std::uint64_t WorkerWorld::count(Counter counter) {
   std::uint64_t sum = 0;
-  for (const auto& worker : workers_) {
-    worker->publish_stats();
-    sum += worker->stats()[counter];
-  }
+  for (const auto& worker : workers_)
+    sum += worker->context().stats[counter];
   return sum;
 }
 
 StageCycles WorkerWorld::stage_cycles() {
   StageCycles sum{};
   for (const auto& worker : workers_) {
-    worker->publish_stats();
-    const Stats stats = worker->stats();
     for (std::size_t i = 0; i < kStages; ++i)
-      sum[i] += stats.stages[i].cycles;
+      sum[i] += worker->context().stats.stages[i].cycles;
   }
   return sum;
 }

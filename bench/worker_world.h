@@ -36,7 +36,7 @@ class WorkerWorld {
   /// seconds_on().
   double run(unsigned first, unsigned count, std::size_t bursts);
 
-  /// Of all workers.
+  /// Of all workers, between two runs.
   std::uint64_t count(Counter counter);
   /// Of all workers; zero but in builds with stage_cycles.
   StageCycles stage_cycles();
