@@ -78,12 +78,6 @@ void forward(Context& context, Burst& burst);
           q.question.klass,   q.key.flags,
           q.key.figure,       context.pending.equal_bucket(q.key.hash, q.key.origin)};
 }
-/// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
-/// (kAsk). Takes the packet.
-void take_decision(Context& context, rte_mbuf* packet);
-void take_answer(Context& context, rte_mbuf* packet);
-void take_failure(Context& context, rte_mbuf* packet);
-void take_ask(Context& context, rte_mbuf* packet);
 /// A question on its way to a target: the packet's data, ready but for its id, which is 0 yet.
 struct Outgoing {
   rte_mbuf* packet = nullptr;  ///< null: to be made anew
@@ -99,6 +93,15 @@ void ask_control(Context& context, state::Slot& slot, rte_mbuf* question, const 
                  state::Routing routing);
 /// Tries again, or gives up, for every slot whose deadline has passed.
 void handle_timeouts(Context& context);
+
+// orders.cpp
+// --------------------------------------------------------------------------------------------------------
+/// Decisions of the control plane for misses and zones (kDecision, kAnswer, kFail), and asks of its own
+/// (kAsk). Takes the packet.
+void take_decision(Context& context, rte_mbuf* packet);
+void take_answer(Context& context, rte_mbuf* packet);
+void take_failure(Context& context, rte_mbuf* packet);
+void take_ask(Context& context, rte_mbuf* packet);
 
 // targets.cpp
 // ------------------------------------------------------------------------------------------------------
@@ -119,6 +122,11 @@ Choice choose_target(Context& context, const state::Slot& slot, const state::Ups
 bool ask_another(Context& context, state::Slot& slot, const state::Try& answered);
 /// Gives up a question that finds no target: fail(), with the reason.
 void no_target(Context& context, state::Slot& slot);
+/// A target that can't answer; another may.
+inline bool says_failure(const dns::Reply& reply) {
+  const auto rcode = static_cast<dns::Rcode>(reply.rcode());
+  return rcode == dns::Rcode::kServFail || rcode == dns::Rcode::kRefused;
+}
 /// Keeps what an answer says of its target.
 void note_answer(Context& context, const state::Slot& slot, const state::Try& t, const dns::Reply& reply);
 /// The slot's last try is in flight no more, if it was.
@@ -158,13 +166,15 @@ std::uint32_t fallback_of(const Context& context, const Query& query);
 
 // relay.cpp
 // ---------------------------------------------------------------------------------------------------------
-/// Verifies the upstreams' answers against what is pending (RFC 5452 section 9.1), caches them, and relays
-/// them to all who wait.
+/// Verifies the upstreams' answers against what is pending (RFC 5452 section 9.1), and delivers them.
 void relay(Context& context, Burst& burst);
-/// Delivers an answer (message of `packet` at `wire`, already verified and parsed) to the slot's waiters and
-/// closes it. Takes the packet.
+
+// deliver.cpp
+// -------------------------------------------------------------------------------------------------------
+/// Caches an answer (message of `packet` at `wire`, already verified and parsed), sends it to all who wait
+/// for the slot, and closes it. `is_lower`: the name stands there as the slot has it. Takes the packet.
 void deliver(Context& context, state::Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
-             const dns::Reply& reply, const state::Try* from);
+             const dns::Reply& reply, const state::Try* from, bool is_lower);
 /// An answer of ours, or of the cache's, for all waiters: header and question, then records up to `end`.
 struct MadeReply {
   std::uint16_t end;
@@ -210,7 +220,7 @@ void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std
                      const Asker& asker, Counter counted, const state::Try* truncated_by);
 /// Counts an error of ours under its rcode.
 void count_error(Stats& stats, dns::Rcode rcode);
-// to_waiter.h and to_target.h: the ways of forward.cpp and relay.cpp out.
+// to_all.h, to_waiter.h and to_target.h: the ways of deliver.cpp and forward.cpp out.
 
 // transmit.cpp
 // ------------------------------------------------------------------------------------------------------
