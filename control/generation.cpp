@@ -118,6 +118,7 @@ class SnapshotMaker {
       for (const Prefix& prefix : port.addresses)
         local.push_back(describe(prefix.address));
       snapshot_->local.emplace_back(local);
+      snapshot_->vlans.push_back(port.vlan);
     }
   }
 

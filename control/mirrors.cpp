@@ -28,15 +28,15 @@ Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config
   auto where = Namespace::open(any ? config.mirror_namespace : "");
   if (!where) return Failure(where.error());
   Mirrors mirrors(std::move(*where));
+  mirrors.set_vlans(config);
   for (std::uint8_t i = 0; i < config.ports.size(); ++i) {
     const conf::Port& port = config.ports[i];
-    mirrors.vlans_.push_back(port.vlan);
     mirrors.carrier_.push_back(true);
     mirrors.mirrors_.emplace_back();
     if (port.mirror.empty()) continue;
-    const std::uint16_t vlan = port.vlan;
     auto mirror = Mirror::open(loop, mirrors.namespace_, port.mirror, ports[i].mac(), settings_of(port),
-                               [on_frame, i, vlan](std::span<const std::uint8_t> frame) {
+                               [on_frame, i, vlans = mirrors.vlans_](std::span<const std::uint8_t> frame) {
+                                 const std::uint16_t vlan = (*vlans)[i];
                                  if (vlan == 0 || frame.size() < kMacs) return on_frame(i, frame);
                                  // Tags are inserted here: an offload would make drivers leave their vector
                                  // path.
@@ -56,7 +56,7 @@ Result<Mirrors> Mirrors::open(asio::io_context& loop, const conf::Config& config
 
 void Mirrors::write(std::uint8_t port, std::span<const std::uint8_t> frame) {
   if (port >= mirrors_.size() || !mirrors_[port]) return;
-  if (vlans_[port] == 0) {
+  if ((*vlans_)[port] == 0) {
     mirrors_[port]->write(frame);
     return;
   }
@@ -77,7 +77,14 @@ Result<void> Mirrors::update(const conf::Config& from, const conf::Config& to) {
     }
     return Failure("mirror of port \"" + to.ports[i].name + "\": " + updated.error());
   }
+  set_vlans(to);
   return {};
+}
+
+void Mirrors::set_vlans(const conf::Config& config) {
+  vlans_->clear();
+  for (const conf::Port& port : config.ports)
+    vlans_->push_back(port.vlan);
 }
 
 void Mirrors::follow_links(const std::vector<Port>& ports) {

@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -29,8 +30,8 @@ class Mirrors {
 
   /// A frame for the kernel, as it came from the wire.
   void write(std::uint8_t port, std::span<const std::uint8_t> frame);
-  /// Moves addresses, gateways and neighbours to those of another configuration; after an error all is as
-  /// before.
+  /// Moves addresses, gateways, neighbours, MTUs and VLANs to those of another configuration; after an error
+  /// all is as before.
   Result<void> update(const conf::Config& from, const conf::Config& to);
   /// Carries the ports' link states over.
   void follow_links(const std::vector<Port>& ports);
@@ -42,11 +43,13 @@ class Mirrors {
   bool has(std::uint8_t port) const { return mirrors_[port].has_value(); }
 
  private:
-  explicit Mirrors(Namespace where) : namespace_(std::move(where)) {}
+  explicit Mirrors(Namespace where)
+      : namespace_(std::move(where)), vlans_(std::make_shared<std::vector<std::uint16_t>>()) {}
+  void set_vlans(const conf::Config& config);
 
   Namespace namespace_;
-  std::vector<std::optional<Mirror>> mirrors_;  ///< by port
-  std::vector<std::uint16_t> vlans_;            ///< by port
+  std::vector<std::optional<Mirror>> mirrors_;         ///< by port
+  std::shared_ptr<std::vector<std::uint16_t>> vlans_;  ///< by port; shared with what the mirrors call
   std::vector<bool> carrier_;
 };
 

@@ -47,11 +47,8 @@ std::string find_fixed_change(const conf::Config& from, const conf::Config& to) 
   if (from.ports.size() != to.ports.size()) return "the number of [[port]]";
   for (std::size_t i = 0; i < from.ports.size(); ++i) {
     const std::string port = "port \"" + from.ports[i].name + "\"";
-    if (from.ports[i].name != to.ports[i].name) return "the name or order of [[port]] (" + port + ")";
     if (from.ports[i].device != to.ports[i].device) return port + ": device";
     if (from.ports[i].mirror != to.ports[i].mirror) return port + ": mirror";
-    if (from.ports[i].vlan != to.ports[i].vlan) return port + ": vlan";
-    if (from.ports[i].mtu != to.ports[i].mtu) return port + ": mtu";
   }
   return "";
 }

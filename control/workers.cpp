@@ -44,8 +44,7 @@ Result<std::unique_ptr<Workers>> Workers::open(const conf::Config& config, const
 
 Result<void> Workers::open_ports(const conf::Config& config) {
   for (const conf::Port& from : config.ports) {
-    auto port =
-        Port::open({from.device, static_cast<unsigned>(config.dataplane.workers.size()), from.mtu, pool_});
+    auto port = Port::open({from.device, static_cast<unsigned>(config.dataplane.workers.size()), pool_});
     if (!port) return Failure("port \"" + from.name + "\": " + port.error());
     ports_.push_back(std::move(*port));
   }
@@ -58,7 +57,7 @@ std::vector<WorkerPort> Workers::worker_ports(const conf::Config& config, unsign
     WorkerPort port;
     port.ethdev = ports_[i].ethdev();
     port.queue = static_cast<std::uint16_t>(worker);
-    port.rules = {ports_[i].mac(), config.ports[i].vlan};
+    port.rules.mac = ports_[i].mac();  // the VLAN is the snapshot's
     port.has_mirror = !config.ports[i].mirror.empty();
     ports.push_back(port);
   }

@@ -75,11 +75,9 @@ Result<void> Port::start(const PortOptions& options) {
   if (const int error = rte_eth_dev_configure(ethdev_, queues, queues, &conf); error != 0) {
     return failed(device_, "cannot be configured with " + std::to_string(queues) + " queue pair(s)", error);
   }
-  // Some virtual devices have a fixed MTU; that is no reason not to run.
-  if (const int error = rte_eth_dev_set_mtu(ethdev_, options.mtu);
-      error != 0 && error != -ENOTSUP && options.mtu > 1500) {
-    return failed(device_, "cannot take an MTU of " + std::to_string(options.mtu), error);
-  }
+  // The most that a configuration allows: less is the mirror's, for what the kernel sends. Some virtual
+  // devices have an MTU of their own; that is no reason not to run.
+  static_cast<void>(rte_eth_dev_set_mtu(ethdev_, RTE_ETHER_MTU));
   std::uint16_t receive = kDescriptors, transmit = kDescriptors;
   rte_eth_dev_adjust_nb_rx_tx_desc(ethdev_, &receive, &transmit);
   const int socket = rte_eth_dev_socket_id(ethdev_);

@@ -14,7 +14,6 @@ namespace shunt {
 struct PortOptions {
   std::string device;    ///< "0000:3b:00.0", or a virtual device with its arguments: "net_af_xdp0,iface=eth1"
   unsigned workers = 1;  ///< queue pairs
-  std::uint16_t mtu = 1500;
   rte_mempool* pool = nullptr;
 };
 

@@ -98,6 +98,8 @@ struct Context {
     counted_rules = counted != nullptr ? &counted->table : &no_rules_;
     routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;
     sampler.set_active(counted != nullptr && counted->sampling);
+    for (std::size_t i = 0; i < snapshot->vlans.size(); ++i)
+      ports[i].rules.vlan = snapshot->vlans[i];
   }
   state::Routing routing_of(std::uint32_t network) const {
     return routings_ != nullptr ? routings_[network] : snapshot->networks[network].routing;

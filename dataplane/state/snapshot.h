@@ -102,6 +102,7 @@ struct Snapshot {
   std::uint64_t generation = 0;
   net::PrefixTable clients;                ///< address -> index into networks
   std::vector<net::LocalAddresses> local;  ///< by port index
+  std::vector<std::uint16_t> vlans;        ///< by port index, 0: untagged; empty: all are
   std::vector<Endpoint> endpoints;
   std::vector<Network> networks;
   std::vector<Upstream> upstreams;  ///< by handle

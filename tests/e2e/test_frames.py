@@ -1,4 +1,6 @@
 """Frames that are broken or not for us: each is dropped under its own reason, and the next query is answered."""
+import struct
+
 import dns.message
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert, fragment
@@ -13,6 +15,7 @@ from servers import ScriptedServer
 
 DNS = Raw(query("frame.test").to_wire())
 PORTS = UDP(sport=4000, dport=53)
+SOL_PACKET, PACKET_AUXDATA, TAGGED = 263, 8, 0x10   # linux/if_packet.h
 
 
 @pytest.fixture(scope="module", params=["af_xdp", "af_packet"])
@@ -20,7 +23,8 @@ def gateway(request):
     rig = Rig(request.param)
     try:
         rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1")))
-        rig.start(rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER)))
+        rig.text = rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER))
+        rig.start(rig.text)
         rig.wait_up("main")
         rig.wire = rig.left.raw("eth0")
         rig.port_mac, rig.client_mac = rig.gw.mac("left"), rig.left.mac("eth0")
@@ -141,6 +145,14 @@ def test_dropped_under_its_reason(gateway, name):
     assert answered(gateway)
 
 
+def next_dropped(gateway, frame):
+    """Sends a frame with another VLAN than the port's; true once that is counted."""
+    before = gateway.counter("vlan", "dropped frames")
+    gateway.wire.send(frame)
+    eventually(lambda: gateway.counter("vlan", "dropped frames") == before + 1, 3, "a frame of another VLAN to be dropped")
+    return True
+
+
 def exchange(gateway, frame):
     """Sends a frame that holds a query, and gives the answer that comes back to its port 4000."""
     with gateway.left.socket(address=CLIENT, port=4000) as sock:
@@ -161,6 +173,32 @@ def test_an_ipv4_datagram_may_lack_its_checksum(gateway):
 def test_a_priority_tag_is_not_a_vlan(gateway):
     response = exchange(gateway, frame_of(gateway, Dot1Q(vlan=0, prio=3) / v4(), {"type": 0x8100}))
     assert addresses(response) == ["192.0.2.1"]
+
+
+def next_vlan(sock):
+    """The VLAN of the next answer to port 4000: the kernel gives the tag beside the frame."""
+    while True:
+        frame, extra, _, _ = sock.recvmsg(2048, 64)
+        ip = IP(frame[14:])
+        if UDP in ip and ip[UDP].sport == 53 and ip[UDP].dport == 4000:
+            status, _, _, _, _, tci, _ = struct.unpack("IIIHHHH", extra[0][2])
+            return tci & 0xfff if status & TAGGED else 0
+
+
+@pytest.mark.parametrize("gateway", ["af_xdp"], indirect=True)
+def test_a_reload_moves_a_port_to_another_vlan(gateway):
+    tagged, plain = frame_of(gateway, Dot1Q(vlan=5) / v4(), {"type": 0x8100}), frame_of(gateway, v4(), {})
+    assert next_dropped(gateway, tagged)
+    with gateway.left.raw("eth0") as sock:
+        sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        gateway.reload(gateway.text.replace('name = "left"', 'name = "left"\nvlan = 5', 1))
+        assert next_dropped(gateway, plain)
+        sock.send(tagged)
+        assert next_vlan(sock) == 5
+        gateway.reload(gateway.text)
+        assert next_dropped(gateway, tagged)
+        sock.send(plain)
+        assert next_vlan(sock) == 0
 
 
 @pytest.mark.parametrize("gateway", ["af_xdp"], indirect=True)

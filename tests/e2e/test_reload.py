@@ -91,6 +91,7 @@ def test_a_bad_file_changes_nothing_and_names_the_place(gateway, mistake, messag
 @pytest.mark.parametrize("old,new,name", [
     ("memory = \"128MiB\"", "memory = \"160MiB\"", "[dataplane]"),
     ("iface=left", "iface=other", "device"),
+    ('name = "left"', 'name = "lan"', "mirror"),
     ("control.sock", "other.sock", "[control]"),
 ])
 def test_what_cannot_be_reloaded_is_refused_by_name(gateway, old, new, name):
@@ -151,6 +152,21 @@ def test_endpoints_and_allow_lists_follow(gateway):
     gateway.reload(gateway.old.replace('addresses = ["10.10.0.2", "fd10::2"]', 'addresses = ["10.10.0.3", "fd10::2"]'))
     assert addresses(ask(gateway.left, "x.onprem.corp", server="10.10.0.3")) == [OLD]
     assert ask(gateway.left, "x.onprem.corp", server=LEFT_IN, timeout=0.5) is None
+
+
+def test_a_port_gets_another_name_and_mtu(gateway):
+    def mtu():
+        return re.search(r"mtu (\d+)", gateway.mirror.ip("link", "show", "shunt-left").stdout)[1]
+
+    def names():
+        return [port["name"] for port in gateway.shuntd.json("status")["ports"]]
+
+    assert (mtu(), names()) == ("1500", ["left", "right"])
+    gateway.reload(gateway.old.replace('name = "left"', 'name = "lan"\nmirror = "shunt-left"\nmtu = 1400', 1))
+    assert (mtu(), names()) == ("1400", ["lan", "right"])
+    assert addresses(ask(gateway.left, "named.onprem.corp")) == [OLD]
+    gateway.shuntd.ctl("rollback")
+    assert (mtu(), names()) == ("1500", ["left", "right"])
 
 
 def test_targets_that_come_and_go(gateway):

@@ -24,6 +24,44 @@ void expect_silence(Rig& rig, const Bytes& message, QueryDrop reason) {
   EXPECT_EQ(rig.stats().query_drops[reason], before + 1);
 }
 
+TEST_F(Wire, the_ports_vlan_is_the_snapshots) {
+  constexpr std::uint16_t kVlan = 7;
+  constexpr std::uint32_t kTag = std::uint32_t{net::kEtherVlan} << 16 | kVlan;
+  const auto expect = [this](std::vector<std::uint32_t> tags, std::string_view name, std::size_t answers) {
+    net::testing::FrameSpec spec;
+    spec.tags = std::move(tags);
+    spec.payload = query(name);
+    EXPECT_TRUE(rig.receive(net::testing::build(spec)));
+    rig.turn();
+    const std::vector<Sent> sent = rig.sent();
+    ASSERT_EQ(sent.size(), answers) << name;
+    for (const Sent& answer : sent)
+      EXPECT_EQ(answer.frame.l2_length, rig.snapshot().vlans.empty() ? 14 : 18);
+  };
+  expect({}, "nx.example", 1);
+  expect({kTag}, "nx.example", 0);
+  rig.snapshot().vlans = {kVlan};
+  expect({}, "nx.example", 0);
+  expect({kTag}, "nx.example", 1);
+  EXPECT_EQ(rig.stats().frame_drops[FrameDrop::vlan], 2u);
+  // So is that of the answer to a client that waited.
+  net::Adjacency& first = rig.view().adjacencies.front();
+  first = net::make_adjacency(*IpAddress::parse(kOutbound), {*IpAddress::parse(kTargetA), 53},
+                              net::testing::kOurMac, net::testing::kTheirMac, 0, kVlan);
+  first.usable = true;
+  net::testing::FrameSpec spec;
+  spec.tags = {kTag};
+  spec.payload = query("a.corp");
+  EXPECT_TRUE(rig.receive(net::testing::build(spec)));
+  const Sent question = rig.turn_for_one();
+  net::testing::FrameSpec reply = rig.reply_frame(question, answer_to(question.dns));
+  reply.tags = {kTag};
+  EXPECT_TRUE(rig.receive(net::testing::build(reply)));
+  const Sent answer = rig.turn_for_one();
+  EXPECT_EQ(answer.frame.l2_length, 18);
+  EXPECT_TRUE(answer.to(kClient));
+}
+
 TEST_F(Wire, response_in_place_of_a_query_is_dropped) {
   Bytes m = query("a.corp");
   m[2] |= 0x80;

@@ -289,7 +289,8 @@ std::vector<Sent> Rig::sent() {
       rte_pktmbuf_free(m);
       // What we send must itself be valid in every checksum and length: seen from the other side.
       FrameDrop why{};
-      net::FrameRules other{kPeer, 0};
+      const net::FrameRules other{kPeer,
+                                  snapshot_->vlans.empty() ? std::uint16_t{0} : snapshot_->vlans.front()};
       EXPECT_EQ(net::parse_frame(s.octets, other, {}, s.frame, why), net::FrameKind::kUdp)
           << kFrameDropText[static_cast<unsigned>(why)].name;
       s.dns.assign(s.octets.begin() + s.frame.payload_offset,
