@@ -11,6 +11,7 @@
 
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
+#include "dataplane/worker.h"
 
 namespace shunt {
 
@@ -55,7 +56,7 @@ class SyntheticPort {
   std::uint16_t ethdev_ = 0;
   std::vector<Frame> frames_;
   std::size_t at_ = 0;
-  std::array<Frame, kBurst> answers_;
+  std::array<Frame, Worker::kReceiveBurst> answers_;
   unsigned answer_count_ = 0;
 };
 

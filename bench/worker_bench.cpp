@@ -52,7 +52,7 @@ void measure(benchmark::State& state, unsigned workers, Counter answered, bool e
     state.SetIterationTime(took);
     seconds += took;
   }
-  const auto each = static_cast<double>(state.iterations()) * kBursts * kBurst;
+  const auto each = static_cast<double>(state.iterations()) * kBursts * Worker::kReceiveBurst;
   require(static_cast<double>(world().count(answered) - before) == each * workers,
           "not every query was answered");
   state.counters["queries_per_second"] = each * workers / seconds;

@@ -58,17 +58,21 @@ void Worker::relay_answers() {
 
 bool Worker::poll_port(std::uint8_t port) {
   const WorkerPort& p = context_.ports[port];
-  std::array<rte_mbuf*, kBurst> packets;
-  const unsigned count = rte_eth_rx_burst(p.ethdev, p.queue, packets.data(), kBurst);
+  std::array<rte_mbuf*, kReceiveBurst> packets;
+  const unsigned count = rte_eth_rx_burst(p.ethdev, p.queue, packets.data(), kReceiveBurst);
   clock_.lap(Stage::receive, count);
-  if (count == 0) return false;
+  for (unsigned at = 0; at < count; at += kBurst)
+    run_burst(port, &packets[at], std::min(kBurst, count - at));
+  return count != 0;
+}
+
+void Worker::run_burst(std::uint8_t port, rte_mbuf* const* packets, unsigned count) {
   Burst& burst = *burst_;
   burst.queries = burst.answers = 0;
-  classify(context_, port, packets.data(), count, burst);
+  classify(context_, port, packets, count, burst);
   clock_.lap(Stage::classify, count);
   run_queries();
   relay_answers();
-  return true;
 }
 
 bool Worker::poll_handovers() {
