@@ -90,11 +90,6 @@ void close_slot(Context& context, Slot& slot) {
   context.pending.close(slot);
 }
 
-void deliver(Context& context, Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
-             const dns::Reply& reply, const state::Try* from, bool is_lower) {
-  deliver_inline(context, slot, packet, wire, length, reply, from, is_lower);
-}
-
 void reply_to_all(Context& context, Slot& slot, rte_mbuf* packet, const MadeReply& reply, Counter counted) {
   const Source source{packet,
                       rte_pktmbuf_mtod(packet, std::uint8_t*),
@@ -107,8 +102,7 @@ void reply_to_all(Context& context, Slot& slot, rte_mbuf* packet, const MadeRepl
                       0,
                       true,
                       reply.error,
-                      nullptr,
-                      0};
+                      {}};
   send_to_all(context, slot, source, counted, nullptr);
   close_slot(context, slot);
 }

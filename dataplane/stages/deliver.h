@@ -1,4 +1,5 @@
-// deliver(), for the one caller that every forwarded query pays for: relay.cpp.
+// An answer for all who wait for a slot, an upstream's or the control plane's. Inline, because every
+// forwarded query pays for it.
 #pragma once
 
 #include <algorithm>
@@ -29,11 +30,12 @@ inline Counter counter_of(const state::Slot& slot) {
   return slot.miss ? Counter::answered_default : Counter::answered_upstream;
 }
 
-/// As deliver().
-[[gnu::always_inline]] inline void deliver_inline(Context& context, state::Slot& slot, rte_mbuf* packet,
-                                                  std::uint8_t* wire, std::uint16_t length,
-                                                  const dns::Reply& reply, const state::Try* from,
-                                                  bool is_lower) {
+/// Caches an answer (message of `packet` at `wire`, already verified and parsed), sends it to all who wait
+/// for the slot, and closes it. `from`: the try that it answers. `is_lower`: the name stands there as the
+/// slot has it. Takes the packet.
+[[gnu::always_inline]] inline void deliver(Context& context, state::Slot& slot, rte_mbuf* packet,
+                                           std::uint8_t* wire, std::uint16_t length, const dns::Reply& reply,
+                                           const state::Try* from, bool is_lower) {
   if (slot.zone) [[unlikely]] {
     store_zone_answer(context, slot, {wire, length}, reply, message_of(packet).joined);
   } else {
@@ -45,8 +47,7 @@ inline Counter counter_of(const state::Slot& slot) {
   if (slot.held != nullptr) [[unlikely]] {
     const std::span<const std::uint8_t> given = options_for(context, slot, wire, reply);
     std::copy(given.begin(), given.end(), options.begin());
-    source.options = options.data();
-    source.options_length = static_cast<std::uint16_t>(given.size());
+    source.options = {options.data(), given.size()};
   }
   send_to_all(context, slot, source, counter_of(slot), from);
   close_slot(context, slot);

@@ -14,7 +14,6 @@ namespace {
 
 using dns::ExtendedError;
 using state::Slot;
-using state::Transport;
 using state::Waiter;
 using state::Waiting;
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/octets.h"
+#include "dataplane/stages/deliver.h"
 #include "dataplane/stages/question.h"
 #include "dataplane/stages/stages.h"
 
@@ -12,8 +13,6 @@ namespace {
 
 using dns::ExtendedError;
 using state::Slot;
-using state::Transport;
-using state::Waiter;
 
 // The slot that a message of the control plane is about, while it still waits for it; null (and counted)
 // where it ended.
@@ -72,7 +71,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
   Query q;
   q.packet = packet;
   q.wire = rte_pktmbuf_mtod(packet, std::uint8_t*);
-  q.transport = Transport::kAsk;
+  q.transport = state::Transport::kAsk;
   q.ticket = message.ticket;
   q.upstream = upstream;
   q.set = nullptr;
@@ -88,7 +87,7 @@ void take_ask(Context& context, rte_mbuf* packet) {
     q.key.routing = state::kNoRouting;
     slot = context.pending.open(question_key(context, q), false);
   }
-  Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
+  state::Waiter* w = slot == nullptr ? nullptr : context.pending.add_waiter(*slot);
   if (w == nullptr) {
     if (slot != nullptr) context.pending.close(*slot);
     // An ask always gets its reply: empty.

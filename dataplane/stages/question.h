@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "dataplane/base/octets.h"
+#include "dataplane/stages/far_options.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 
@@ -56,19 +57,6 @@ inline void find_upper(const std::uint8_t* as_sent, const dns::Name& lower,
   }
 }
 
-/// Keeps the options that are meant for the far end, drops those between two hops; returns the new end.
-inline std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* options, std::size_t length) {
-  for (std::size_t at = 0; at + 4 <= length;) {
-    const std::size_t size = 4u + load_be16(options + at + 2);
-    if (!dns::is_hop_option(load_be16(options + at))) {
-      std::memmove(to, options + at, size);
-      to += size;
-    }
-    at += size;
-  }
-  return to;
-}
-
 /// Turns the client's message, in place, into the question that goes upstream: flags clean, the client's
 /// exact name, our own OPT. The id is set when it is sent. The packet's data becomes the message.
 [[gnu::always_inline]] inline Outgoing make_question(Query& q) {
@@ -80,9 +68,9 @@ inline std::uint8_t* keep_far_options(std::uint8_t* to, const std::uint8_t* opti
   std::array<std::uint8_t, kMaxMessage> options;
   std::size_t kept = 0;
   if (question.edns.foreign_options) [[unlikely]] {
-    kept = static_cast<std::size_t>(keep_far_options(options.data(), q.wire + question.edns.options_offset,
-                                                     question.edns.options_length) -
-                                    options.data());
+    kept = copy_far_options(options.data(),
+                            {q.wire + question.edns.options_offset, question.edns.options_length},
+                            options.size());
   }
   dns::store_header(q.wire, {0, flags, 1, 0, 0, 1});
   std::uint8_t* opt = q.wire + question.end;

@@ -85,7 +85,7 @@ void relay_one(Context& context, const Answer& answer, std::uint32_t bucket, dns
   if (says_failure(reply) && (ask_another(context, *slot, t) || fall_back_to_stale(context, *slot)))
       [[unlikely]]
     return rte_pktmbuf_free(packet);
-  deliver_inline(context, *slot, packet, wire, f.payload_length, reply, &t, is_lower);
+  deliver(context, *slot, packet, wire, f.payload_length, reply, &t, is_lower);
 }
 
 }  // namespace

@@ -171,10 +171,7 @@ void relay(Context& context, Burst& burst);
 
 // deliver.cpp
 // -------------------------------------------------------------------------------------------------------
-/// Caches an answer (message of `packet` at `wire`, already verified and parsed), sends it to all who wait
-/// for the slot, and closes it. `is_lower`: the name stands there as the slot has it. Takes the packet.
-void deliver(Context& context, state::Slot& slot, rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length,
-             const dns::Reply& reply, const state::Try* from, bool is_lower);
+// deliver(), in deliver.h, is what relay.cpp and orders.cpp end a slot with that has its answer.
 /// An answer of ours, or of the cache's, for all waiters: header and question, then records up to `end`.
 struct MadeReply {
   std::uint16_t end;

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
+#include "dataplane/stages/far_options.h"
 #include "dataplane/stages/stages.h"
 #include "dataplane/stages/sums.h"
 #include "dataplane/stages/to_waiter.h"
@@ -24,9 +26,8 @@ struct Source {
   std::uint8_t extended_rcode;
   bool is_lower;  ///< the question's name is the slot's to the octet
   dns::ExtendedError error;
-  const std::uint8_t*
-      options;  ///< for the one client that sent options of its own: the upstream's, to be passed on
-  std::uint16_t options_length;
+  /// For the one client that sent options of its own: the upstream's, to be passed on.
+  std::span<const std::uint8_t> options;
 };
 
 inline Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t length, const dns::Reply& reply,
@@ -43,8 +44,7 @@ inline Source make_source(rte_mbuf* packet, std::uint8_t* wire, std::uint16_t le
            reply.edns.extended_rcode,
            is_lower,
            dns::ExtendedError::kNone,
-           nullptr,
-           0};
+           {}};
   if (reply.truncated()) {
     // A truncated answer's records are of no use to anyone (RFC 2181 section 9).
     s.end = reply.question_end;
@@ -82,19 +82,6 @@ inline void restore_case(std::uint8_t* name, const state::Slot& slot, const stat
   }
 }
 
-inline std::size_t write_far_options(std::uint8_t* to, const Source& s, std::size_t room) {
-  std::size_t written = 0;
-  for (std::size_t at = 0; at + 4 <= s.options_length;) {
-    const std::size_t size = 4u + load_be16(s.options + at + 2);
-    if (!dns::is_hop_option(load_be16(s.options + at)) && written + size <= room) {
-      std::memcpy(to + written, s.options + at, size);
-      written += size;
-    }
-    at += size;
-  }
-  return written;
-}
-
 /// A message, and its sum.
 struct Finished {
   std::size_t length;
@@ -129,8 +116,8 @@ struct Finished {
                                 .error = s.error};
     length += dns::write_opt(record, fields);
     net::Sum tail = opt_sum(fields);
-    if (s.options_length != 0) {
-      const std::size_t more = write_far_options(wire + length, s, limit - length);
+    if (!s.options.empty()) {
+      const std::size_t more = copy_far_options(wire + length, s.options, limit - length);
       store_be16(record + dns::kOptSize - 2,
                  static_cast<std::uint16_t>(load_be16(record + dns::kOptSize - 2) + more));
       length += more;

@@ -62,6 +62,20 @@ TEST_F(Wire, the_ports_vlan_is_the_snapshots) {
   EXPECT_TRUE(answer.to(kClient));
 }
 
+// A link may carry more than 1500 octets.
+TEST_F(Wire, options_larger_than_a_message_go_no_further) {
+  constexpr std::uint16_t kUnknown = 65001, kLength = 1700;
+  Bytes m = query("a.corp", 1, 1, 1232);
+  store_be16(&m[m.size() - 2], 4 + kLength);
+  append16(m, kUnknown);
+  append16(m, kLength);
+  m.resize(m.size() + kLength, 0x55);
+  const Sent question = ask_upstream(m);
+  EXPECT_EQ(question.dns.size(), query("a.corp", 1, 1, 1232).size());
+  rig.reply(question, answer_to(question.dns));
+  EXPECT_EQ(rig.turn_for_one().rcode(), dns::Rcode::kNoError);
+}
+
 TEST_F(Wire, response_in_place_of_a_query_is_dropped) {
   Bytes m = query("a.corp");
   m[2] |= 0x80;
