@@ -138,9 +138,10 @@ void SyntheticPort::fill(rte_mbuf** packets, unsigned count) {
   const unsigned asked = answered == 0 ? count : std::max<unsigned>(count - answered, count / 2u);
   for (unsigned i = answered; i < answered + asked && i < count; ++i) {
     const Frame& f = frames_[at_];
-    prefetch(&frames_[(at_ + Worker::kReceiveBurst) %
-                      kFrames]);  // the next burst's: a link has what comes next at hand
-    prefetch(&frames_[(at_ + Worker::kReceiveBurst) % kFrames].octets[64]);
+    // The next burst's: a link has what comes next at hand.
+    const Frame& later = frames_[(at_ + Worker::kReceiveBurst) % kFrames];
+    prefetch(&later);
+    prefetch(&later.octets[64]);
     at_ = (at_ + 1) % kFrames;
     put(f, *packets[i]);
   }

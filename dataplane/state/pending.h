@@ -211,7 +211,6 @@ inline Waiter* Pending::add_waiter(Slot& slot) {
   Waiter& w = waiters_[index];
   w.next = slot.waiters;
   slot.waiters = index;
-  ++slot.waiter_count;
   return &w;
 }
 
@@ -276,7 +275,6 @@ inline Slot* Pending::open(const QuestionKey& key, bool shared) {
   s.routing = key.routing;
   s.figure = key.figure;
   s.waiters = kNone;
-  s.waiter_count = 0;
   s.spoke = kNone;
   s.fallback = kNone;
   s.hash = key.hash;

@@ -83,10 +83,9 @@ struct alignas(kCacheLine) Slot {
   std::uint32_t serial = 0;    ///< grows with every use of the slot
   std::uint32_t upstream = 0;  ///< handle
   Origin origin = 0;
-  Routing routing = kNoRouting;   ///< that led there first
-  std::uint32_t waiters = kNone;  ///< first of the list; none, where a cached answer is asked for again
-  std::uint32_t waiter_count = 0;
-  std::uint32_t next_equal = kNone;                      ///< chain of the index of questions
+  Routing routing = kNoRouting;      ///< that led there first
+  std::uint32_t waiters = kNone;     ///< first of the list; none, where a cached answer is asked for again
+  std::uint32_t next_equal = kNone;  ///< chain of the index of questions
   std::uint32_t previous_due = kNone, next_due = kNone;  ///< list of a wheel's spoke
   std::uint32_t spoke = kNone;
   std::uint32_t equal_bucket = 0;  ///< of the index of questions, where `shared`

@@ -145,7 +145,7 @@ def test_dropped_under_its_reason(gateway, name):
     assert answered(gateway)
 
 
-def next_dropped(gateway, frame):
+def is_dropped(gateway, frame):
     """Sends a frame with another VLAN than the port's; true once that is counted."""
     before = gateway.counter("vlan", "dropped frames")
     gateway.wire.send(frame)
@@ -188,15 +188,15 @@ def next_vlan(sock):
 @pytest.mark.parametrize("gateway", ["af_xdp"], indirect=True)
 def test_a_reload_moves_a_port_to_another_vlan(gateway):
     tagged, plain = frame_of(gateway, Dot1Q(vlan=5) / v4(), {"type": 0x8100}), frame_of(gateway, v4(), {})
-    assert next_dropped(gateway, tagged)
+    assert is_dropped(gateway, tagged)
     with gateway.left.raw("eth0") as sock:
         sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         gateway.reload(gateway.text.replace('name = "left"', 'name = "left"\nvlan = 5', 1))
-        assert next_dropped(gateway, plain)
+        assert is_dropped(gateway, plain)
         sock.send(tagged)
         assert next_vlan(sock) == 5
         gateway.reload(gateway.text)
-        assert next_dropped(gateway, tagged)
+        assert is_dropped(gateway, tagged)
         sock.send(plain)
         assert next_vlan(sock) == 0
 
