@@ -32,7 +32,7 @@ GENERATOR_CORE = 0
 CASES = {case.key: case for case in memif.CASES}
 GROUPS = {"memif": list(CASES), "peers": list(peers.TITLES)}
 SINGLES = ("workers", "micro", "rules", "reload")
-# The whole run ends by then, whatever hangs.
+# The whole run ends by then, whatever hangs; what it waits for the machine comes on top.
 DEADLINE_SECONDS = 3600
 
 
@@ -53,6 +53,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="PART,...", default="", help="some parts or cases, see --list")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each case (5); the peers get half as many")
     parser.add_argument("--seconds", type=int, metavar="N", help="how long each turn measures (3), at least 2")
+    parser.add_argument("--patience", type=int, metavar="MINUTES",
+                        help="how long the memif cases may wait in all for a machine that has become slow, and repeat turns (10)")
     parser.add_argument("--json", metavar="FILE", help="where the raw figures go (build-bench/results/TIME.json)")
     parser.add_argument("--readme", action="store_true", help="write the figures into README.md, bench/README.md and docs/figures.svg")
     parser.add_argument("--from", metavar="FILE", dest="source", help="measure nothing, take a run's raw figures")
@@ -60,8 +62,10 @@ def _arguments() -> argparse.Namespace:
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (2 if options.quick else 3)
-    if options.rounds < 1 or options.seconds < 2:
-        parser.error("--rounds wants 1 or more, --seconds 2 or more")
+    if options.patience is None:
+        options.patience = 0 if options.quick else 10
+    if options.rounds < 1 or options.seconds < 2 or options.patience < 0:
+        parser.error("--rounds wants 1 or more, --seconds 2 or more, --patience 0 or more")
     known = {*GROUPS, *CASES, *peers.TITLES, *SINGLES}
     wanted = [word for word in options.only.split(",") if word] or [*GROUPS, *SINGLES]
     if unknown := [word for word in wanted if word not in known]:
@@ -116,7 +120,7 @@ def _memif(options: argparse.Namespace, build: Build, folder: pathlib.Path, resu
     mirror = Namespace("memif-mirror")
     try:
         rig = memif.Rig(build, folder, mirror, GENERATOR_CORE, worker_core())
-        turns = memif.rounds(rig, cases, options.rounds, options.seconds, tell)
+        turns = memif.rounds(rig, cases, options.rounds, options.seconds, memif.Patience(options.patience * 60), tell)
     finally:
         mirror.close()
     result["memif"] = {case.key: {"title": case.title, "median": memif.summary(case, turns[case.key], result["machine"]["tsc_hz"]),
@@ -180,7 +184,7 @@ def _result(options: argparse.Namespace) -> dict:
         return json.loads(pathlib.Path(options.source).read_text(encoding="utf-8"))
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(sig, _interrupt)
-    signal.alarm(DEADLINE_SECONDS)
+    signal.alarm(DEADLINE_SECONDS + options.patience * 60)
     remove_leftovers()
     result = {"machine": machine(), "options": {"rounds": options.rounds, "seconds": options.seconds, "parts": sorted(options.parts)},
               "notes": [], "foreign_cores": {}}

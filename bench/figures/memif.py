@@ -23,6 +23,7 @@ PRIME_SECONDS = 150.0
 STEADY, OWN_SHARE = 0.8, 0.95
 MOST_FAILURES = 3  # of a run: one link that doesn't come up must not cost all figures
 TRIES = 2  # of each case in each round, where the first was disturbed
+PROBE_SECONDS, PAUSE_SECONDS = 0.5, 3.0  # a look at the limit while waiting for the machine, and what lies between two
 _LIVE = re.compile(r"^\s*(\d+) s\b", re.MULTILINE)
 
 
@@ -161,36 +162,91 @@ def limits(rig: Rig, cases: list[Case]) -> Iterator[Limit]:
         yield pair
 
 
-def rounds(rig: Rig, cases: list[Case], count: int, seconds: float, tell) -> dict[str, list[dict]]:
-    """`count` rounds over all cases: limit, case, limit, case, ..., limit. Each turn gets its ratio to the two limits around it."""
-    turns: dict[str, list[dict]] = {case.key: [] for case in cases}
+class Patience:
+    """The time that a run has for a machine that becomes slow: a hypervisor may move two cores apart, or give their host other work, for minutes.
+    It is waited for, and turns that suffered are repeated."""
+
+    def __init__(self, seconds: float):
+        self.left = seconds
+
+    @contextlib.contextmanager
+    def spend(self) -> Iterator[None]:
+        began, left = time.monotonic(), self.left
+        yield
+        self.left = left - (time.monotonic() - began)  # also where another one was within
+
+
+class Run:
+    """Turns of the cases and of the limit: limit, case, limit, case, ..., limit. Each case's turn gets its ratio to the two limits around it."""
+
+    def __init__(self, rig: Rig, link: Limit, seconds: float, patience: Patience, tell):
+        self.rig, self.link, self.seconds, self.patience, self.tell = rig, link, seconds, patience, tell
+        self.turns: dict[str, list[dict]] = {}
+        self.failures = 0
+        self._limit()  # the first turn is slower than the others
+        self.before = self._limit()
+        self.highest = self.before.rate
+
+    def _limit(self) -> Turn:
+        return self.link.measure(self.seconds * 2 / 3)
+
+    def take(self, case: Case, number: int, count: int, tries: int = TRIES) -> None:
+        """One turn of the case, and where it was disturbed another."""
+        for _ in range(tries):
+            self._wait()
+            try:
+                figures = turn(self.rig, case, self.seconds)
+            except BenchError as error:
+                self.failures += 1
+                self.tell(f"round {number} of {count}: {case.title}: FAILED: {error}")
+                if self.failures > MOST_FAILURES:
+                    raise
+                continue
+            after = self._limit()
+            self.highest = max(self.highest, after.rate)
+            _compare(figures, self.before, after, self.highest)
+            self.turns.setdefault(case.key, []).append(figures | {"round": number})
+            self.tell(f"round {number} of {count}: {case.title}: {_line(figures)}")
+            self.before = after
+            if not figures["disturbed"]:
+                break
+
+    def missing(self, case: Case, count: int) -> bool:
+        """Whether fewer than `count` turns were undisturbed, judged by the best limit that is known by now."""
+        turns = self.turns.get(case.key, [])
+        for figures in turns:
+            figures["disturbed"] |= min(figures["limits"]) < STEADY * self.highest
+        return sum(not figures["disturbed"] for figures in turns) < count
+
+    def _wait(self) -> None:
+        """Until the link is as fast as it was, while there is patience."""
+        slow = self.before.rate
+        if slow >= STEADY * self.highest or self.patience.left <= 0:
+            return
+        with self.patience.spend():
+            until = time.monotonic() + self.patience.left
+            while time.monotonic() < until and self.link.measure(PROBE_SECONDS).rate < STEADY * self.highest:
+                time.sleep(PAUSE_SECONDS)
+        self.before = self._limit()
+        self.tell(f"waited for the machine: the limit was {slow / 1e6:.1f}, is {self.before.rate / 1e6:.1f} and had been "
+                  f"{self.highest / 1e6:.1f} M frames/s")
+
+
+def rounds(rig: Rig, cases: list[Case], count: int, seconds: float, patience: Patience, tell) -> dict[str, list[dict]]:
+    """`count` rounds over all cases, and as many again at most for what was disturbed, as long as there is patience."""
     with limits(rig, cases) as link:
-        link.measure(seconds * 2 / 3)  # the first turn is slower than the others
-        before = link.measure(seconds * 2 / 3)
-        highest, failures = before.rate, 0
+        run = Run(rig, link, seconds, patience, tell)
         for number in range(1, count + 1):
             for case in cases:
-                for _ in range(TRIES):
-                    try:
-                        figures = turn(rig, case, seconds)
-                    except BenchError as error:
-                        failures += 1
-                        tell(f"round {number} of {count}: {case.title}: FAILED: {error}")
-                        if failures > MOST_FAILURES:
-                            raise
-                        continue
-                    after = link.measure(seconds * 2 / 3)
-                    highest = max(highest, after.rate)
-                    _compare(figures, before, after, highest)
-                    turns[case.key].append(figures | {"round": number})
-                    tell(f"round {number} of {count}: {case.title}: {_line(figures)}")
-                    before = after
-                    if not figures["disturbed"]:
-                        break
-    # What looked undisturbed as long as nothing better was known.
-    for figures in (f for list_ in turns.values() for f in list_):
-        figures["disturbed"] |= min(figures["limits"]) < STEADY * highest
-    return turns
+                run.take(case, number, count)
+        for number in range(count + 1, 2 * count + 1):
+            for case in [c for c in cases if run.missing(c, count)]:
+                if patience.left > 0:
+                    with patience.spend():
+                        run.take(case, number, count, 1)
+        for case in cases:
+            run.missing(case, count)  # judges the last ones
+        return {case.key: run.turns.get(case.key, []) for case in cases}
 
 
 def _line(figures: dict) -> str:
