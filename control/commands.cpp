@@ -32,6 +32,13 @@ std::string text_of(const json& request, const char* key, const std::string& oth
   return found->get<std::string>();
 }
 
+std::uint64_t id_of(const json& request) {
+  const auto found = request.find("id");
+  if (found == request.end() || !found->is_number_unsigned())
+    throw std::runtime_error("\"id\" must be the number that \"capture start\" gave");
+  return found->get<std::uint64_t>();
+}
+
 json streams_result(const TcpServer& server) {
   json streams = json::array();
   for (std::size_t i = 0; i < kStreamKinds; ++i) {
@@ -255,6 +262,22 @@ json Control::explain_query(const json& request) const {
   return std::move(*result);
 }
 
+json Control::start_capture(const json& request) {
+  if (stopping_) throw std::runtime_error("the daemon is stopping");
+  state::CaptureFilter filter;
+  if (const std::string text = text_of(request, "client", ""); !text.empty()) {
+    const auto client = IpAddress::parse(text);
+    if (!client) throw std::runtime_error("\"" + text + "\" is no address: " + client.error());
+    filter.client = *client;
+  }
+  if (const std::string text = text_of(request, "name", ""); !text.empty()) {
+    const auto suffix = dns::parse_name(text);
+    if (!suffix) throw std::runtime_error("\"" + text + "\" is no domain name: " + suffix.error());
+    filter.suffix = *suffix;
+  }
+  return captures_->start(std::move(filter), std::chrono::steady_clock::now());
+}
+
 MetricsSnapshot Control::metrics() const {
   MetricsSnapshot m;
   m.version = kVersion;
@@ -292,9 +315,14 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "metrics") return {{"text", prometheus_text(metrics())}};
   if (command == "rules") return rules();
   if (command == "health") return health();
-  throw std::runtime_error("unknown command \"" + command +
-                           "\": there are status, reload, rollback, explain, upstreams, cache stats, cache "
-                           "flush, stats, rules, metrics, health");
+  const auto now = std::chrono::steady_clock::now();
+  if (command == "capture start") return start_capture(request);
+  if (command == "capture fetch") return captures_->fetch(id_of(request), now);
+  if (command == "capture stop") return captures_->stop(id_of(request), now);
+  throw std::runtime_error(
+      "unknown command \"" + command +
+      "\": there are status, reload, rollback, explain, upstreams, cache stats, cache "
+      "flush, stats, rules, metrics, health, capture start, capture fetch, capture stop");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {

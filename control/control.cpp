@@ -111,6 +111,7 @@ Result<void> Control::start() {
   open_zones();
   health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_, key_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
+  captures_.emplace(capture_owner());
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
   Adjacencies adjacencies = adjacencies_of(*generation_);
   path_states_ = adjacencies.states;
@@ -224,8 +225,25 @@ void Control::count_rules() {
   workers_->publish(generation_->snapshot, workers_->view().adjacencies, false, kFiguresDeadlineMs, nullptr);
 }
 
+Captures::Owner Control::capture_owner() {
+  return {.workers = workers_->size(),
+          .publish =
+              [this](std::shared_ptr<const state::Capture> capture) {
+                workers_->set_capture(std::move(capture));
+                republish_adjacencies();
+              },
+          .wall_offset_us =
+              [] {
+                const auto wall = std::chrono::system_clock::now().time_since_epoch();
+                return std::chrono::duration_cast<std::chrono::microseconds>(wall).count() -
+                       static_cast<std::int64_t>(Workers::clock_us());
+              },
+          .port_name = [this](std::uint8_t port) { return generation_->config.ports[port].name; }};
+}
+
 unsigned Control::turn() {
   workers_->poll();
+  captures_->poll(std::chrono::steady_clock::now());
   return crossing_->poll() + static_cast<unsigned>(io_.poll());
 }
 

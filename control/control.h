@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control/adjacencies.h"
+#include "control/captures.h"
 #include "control/crossing.h"
 #include "control/generation.h"
 #include "control/health.h"
@@ -56,6 +57,7 @@ class Control {
   void begin_stop();
   void housekeeping();
   void count_rules();
+  Captures::Owner capture_owner();
   unsigned turn();
   std::vector<std::uint64_t> loops() const;
   bool drained() const;
@@ -101,6 +103,7 @@ class Control {
   void flush_cache(const nlohmann::json& request);
   nlohmann::json health() const;
   nlohmann::json explain_query(const nlohmann::json& request) const;
+  nlohmann::json start_capture(const nlohmann::json& request);
   MetricsSnapshot metrics() const;
   std::string limiting_resource() const;
 
@@ -132,6 +135,7 @@ class Control {
   std::optional<Health> health_;
   std::optional<RuleFigures> rule_figures_;
   WatchLog watch_log_;
+  std::optional<Captures> captures_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;
   std::unique_ptr<MetricsListener> metrics_listener_;

@@ -1,10 +1,13 @@
 #include "control/workers.h"
 
+#include <rte_cycles.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
 #include <chrono>
+
+#include "dataplane/base/tsc_clock.h"
 
 namespace shunt::control {
 namespace {
@@ -123,7 +126,12 @@ Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot,
 const state::View* Workers::make_view(std::shared_ptr<const state::Snapshot> snapshot,
                                       std::vector<net::Adjacency> adjacencies, bool draining) const {
   const bool counts = counted_ != nullptr && counted_->generation == snapshot->generation;
-  return new state::View{std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr};
+  return new state::View{std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr,
+                         capture_};
+}
+
+std::uint64_t Workers::clock_us() {
+  return TscClock(rte_get_tsc_hz()).us(rte_rdtsc());
 }
 
 FigureCounts Workers::figures(FigureNumber number) const {

@@ -41,6 +41,10 @@ class Workers {
                std::function<void(std::vector<unsigned> stalled)> done);
   /// Goes with each view that is published from now on and has a snapshot of that generation.
   void set_counted(std::shared_ptr<const state::CountedRules> counted) { counted_ = std::move(counted); }
+  /// Goes with each view that is published from now on; null ends it.
+  void set_capture(std::shared_ptr<const state::Capture> capture) { capture_ = std::move(capture); }
+  /// What the workers' clocks show now.
+  static std::uint64_t clock_us();
   /// A rule's figures of all workers together.
   FigureCounts figures(FigureNumber number) const;
   /// Retires what nobody reads any more. Called every few milliseconds.
@@ -86,6 +90,7 @@ class Workers {
   state::Published published_;
   std::vector<Retiring> retiring_;
   std::shared_ptr<const state::CountedRules> counted_;
+  std::shared_ptr<const state::Capture> capture_;
   bool running_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/base/tsc_clock.h"
 #include "dataplane/stages/stages.h"
 
 namespace shunt {
@@ -69,6 +70,8 @@ bool Worker::poll_port(std::uint8_t port) {
 void Worker::run_burst(std::uint8_t port, rte_mbuf* const* packets, unsigned count) {
   Burst& burst = *burst_;
   burst.queries = burst.answers = 0;
+  if (context_.capture != nullptr) [[unlikely]]
+    capture(context_, port, packets, count, false);
   classify(context_, port, packets, count, burst);
   clock_.lap(Stage::classify, count);
   run_queries();
@@ -234,11 +237,7 @@ void Worker::note_swap(const state::View* before, std::uint64_t ns) {
 
 void Worker::run() {
   const std::uint64_t hz = rte_get_tsc_hz();
-  // Microseconds from TSC by multiplication: 2^32 / (hz / 10^6), exact enough for a deadline.
-  const std::uint64_t scale = (std::uint64_t{1} << 32) / (hz / 1'000'000);
-  const auto to_us = [scale](std::uint64_t tsc) {
-    return static_cast<std::uint64_t>(static_cast<dns::Uint128>(tsc) * scale >> 32);
-  };
+  const TscClock clock(hz);
   rte_rcu_qsbr_thread_register(rcu_, context_.worker);
   rte_rcu_qsbr_thread_online(rcu_, context_.worker);
   Stats& stats = context_.stats;
@@ -247,7 +246,7 @@ void Worker::run() {
   unsigned turns = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
     const state::View* const view = context_.view;
-    const bool busy = turn({to_us(before)});
+    const bool busy = turn({clock.us(before)});
     const std::uint64_t after = rte_rdtsc();
     if (context_.view != view) [[unlikely]]
       note_swap(view, (after - before) * 1'000'000'000 / hz);
@@ -260,8 +259,8 @@ void Worker::run() {
     if (++turns == kQuiescentTurns) {
       turns = 0;
       rte_rcu_qsbr_quiescent(rcu_, context_.worker);
-      stats[Counter::polled_us] = to_us(after - began);
-      stats[Counter::busy_us] = to_us(busy_tsc);
+      stats[Counter::polled_us] = clock.us(after - began);
+      stats[Counter::busy_us] = clock.us(busy_tsc);
     }
   }
   publish_stats();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "conf/load.h"
+#include "control/ctl/capture.h"
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
 #include "control/explain.h"
@@ -30,6 +31,7 @@ struct Arguments {
   std::string name, type = "A", client, endpoint, config, file;
   std::string sort = "queries";
   std::size_t count = 50;
+  CaptureOptions capture;
 };
 
 /// Where one run's output goes.
@@ -132,6 +134,17 @@ int rules(const Arguments& arguments, const Terminal& terminal) {
              [&](const Json& result) { return rules_text(result, arguments.sort, arguments.count); });
 }
 
+int capture_frames(const Arguments& arguments, const Terminal& terminal) {
+  CaptureOptions options = arguments.capture;
+  options.socket = arguments.socket;
+  options.json = arguments.json;
+  if (options.json && options.file == "-") {
+    terminal.err << "--json and --write - want standard output both\n";
+    return kUsage;
+  }
+  return capture(options, terminal.out, terminal.err);
+}
+
 nlohmann::json to_json(const std::vector<conf::Diagnostic>& diagnostics) {
   nlohmann::json out = nlohmann::json::array();
   for (const conf::Diagnostic& d : diagnostics) {
@@ -211,6 +224,15 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
   command(*cache, "stats", "its size and its hits, by worker", plain("cache stats", cache_text));
   command(*cache, "flush", "forget a name and what is below it, or everything", cache_flush)
       ->add_option("NAME", arguments.name, "the name to forget; absent: everything");
+
+  CLI::App* frames = command(app, "capture", "write packets of the fast path to a pcap file", capture_frames);
+  frames->add_option("--write", arguments.capture.file, "the file; - is standard output")->required();
+  frames->add_option("--client", arguments.capture.client, "only what comes from that address or goes there");
+  frames->add_option("--name", arguments.capture.name,
+                     "only questions for that name or one below, and answers");
+  frames->add_option("--count", arguments.capture.count, "end after so many frames")
+      ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
+  frames->add_option("--seconds", arguments.capture.seconds, "end after so long")->check(CLI::PositiveNumber);
 
   command(app, "check", "check a configuration file, without the daemon", check)
       ->add_option("FILE", arguments.file, "the configuration file")

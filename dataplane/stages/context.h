@@ -74,6 +74,7 @@ struct Context {
   Now now;
   const state::View* view = nullptr;  ///< loaded once a turn
   const state::Snapshot* snapshot = nullptr;
+  const state::Capture* capture = nullptr;  ///< null: none is running
   Stats stats;
   Random random;
   state::Cache cache;
@@ -94,6 +95,7 @@ struct Context {
   void look_at(const state::View* current) {
     view = current;
     snapshot = current->snapshot.get();
+    capture = current->capture.get();
     const state::CountedRules* const counted = current->counted.get();
     counted_rules = counted != nullptr ? &counted->table : &no_rules_;
     routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;

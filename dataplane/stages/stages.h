@@ -27,6 +27,12 @@ void classify(Context& context, std::uint8_t port, rte_mbuf* const* packets, uns
 /// Takes an answer that another worker handed over.
 void classify_handover(Context& context, rte_mbuf* packet, Burst& burst);
 
+// capture.cpp
+// -------------------------------------------------------------------------------------------------------
+/// Looks for frames that the running capture (Context::capture) wants among those received at the port, or
+/// about to be sent there, and copies them.
+void capture(Context& context, std::uint8_t port, rte_mbuf* const* packets, unsigned count, bool sent);
+
 // parse.cpp
 // ---------------------------------------------------------------------------------------------------------
 /// Parses the questions, hashes their names, finds each client's network; answers malformed and unsupported

@@ -27,6 +27,9 @@ void take_back(Stats& stats, Counter counted) {
 
 void flush_port(Context& context, WorkerPort& port) {
   TransmitQueue& queue = port.transmit;
+  if (context.capture != nullptr) [[unlikely]]
+    capture(context, static_cast<std::uint8_t>(&port - context.ports.data()), queue.packets.data(),
+            queue.count, true);
   std::uint64_t octets = 0;
   for (unsigned i = 0; i < queue.count; ++i)
     octets += queue.packets[i]->data_len;

@@ -21,6 +21,7 @@
 #include "dataplane/rules/association.h"
 #include "dataplane/rules/figure_table.h"
 #include "dataplane/state/cache.h"
+#include "dataplane/state/capture.h"
 
 namespace shunt::state {
 
@@ -143,6 +144,7 @@ struct View {
   std::vector<net::Adjacency> adjacencies;      ///< by path
   bool draining = false;                        ///< take no new queries
   std::shared_ptr<const CountedRules> counted;  ///< null: none are counted
+  std::shared_ptr<const Capture> capture;       ///< null: none is running
 };
 
 /// The one pointer that changes.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "dataplane/net/datagram.h"
 #include "dataplane/net/frame.h"
 #include "dataplane/net/headers.h"
 #include "tests/fuzz/require.h"
@@ -74,6 +75,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (kind == FrameKind::kUdpFragment) check_datagram(frame, view);
   if (kind == FrameKind::kTcp) check_tcp(frame, view);
   if (kind == FrameKind::kKernel) check_ip(frame, view);
+  // A capture sees the same datagram.
+  Datagram datagram;
+  const bool found = find_datagram(frame, datagram);
+  if (found && !datagram.payload.empty()) {
+    require(datagram.payload.data() >= frame.data());
+    require(datagram.payload.data() + datagram.payload.size() <= frame.data() + frame.size());
+  }
+  if (kind == FrameKind::kUdp) {
+    require(found && datagram.source == view.source && datagram.destination == view.destination);
+    require(datagram.payload.size() == view.payload_length);
+    require(datagram.payload.data() == frame.data() + view.payload_offset);
+  }
   // What is good with checksums verified is good when the port vouches for them.
   if (kind == FrameKind::kUdp) {
     FrameView again;
