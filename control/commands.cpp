@@ -278,6 +278,17 @@ json Control::start_capture(const json& request) {
   return captures_->start(std::move(filter), std::chrono::steady_clock::now());
 }
 
+json Control::top(const json& request) {
+  constexpr std::size_t kUsual = 10, kMost = 1000;
+  std::size_t count = kUsual;
+  if (const auto found = request.find("count"); found != request.end()) {
+    if (!found->is_number_unsigned() || found->get<std::uint64_t>() > kMost)
+      throw std::runtime_error("\"count\" must be a number from 0 to " + std::to_string(kMost));
+    count = found->get<std::size_t>();
+  }
+  return busy_queries_->top(count, std::chrono::steady_clock::now());
+}
+
 MetricsSnapshot Control::metrics() const {
   MetricsSnapshot m;
   m.version = kVersion;
@@ -316,13 +327,14 @@ json Control::run_command(const std::string& command, const json& request) {
   if (command == "rules") return rules();
   if (command == "health") return health();
   const auto now = std::chrono::steady_clock::now();
+  if (command == "top") return top(request);
   if (command == "capture start") return start_capture(request);
   if (command == "capture fetch") return captures_->fetch(id_of(request), now);
   if (command == "capture stop") return captures_->stop(id_of(request), now);
   throw std::runtime_error(
       "unknown command \"" + command +
       "\": there are status, reload, rollback, explain, upstreams, cache stats, cache "
-      "flush, stats, rules, metrics, health, capture start, capture fetch, capture stop");
+      "flush, stats, rules, metrics, health, top, capture start, capture fetch, capture stop");
 }
 
 void Control::handle(const json& request, ControlSocket::Done done) {

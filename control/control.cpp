@@ -112,6 +112,11 @@ Result<void> Control::start() {
   health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_, key_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
   captures_.emplace(capture_owner());
+  busy_queries_.emplace(BusyQueries::Owner{
+      .workers = workers_->size(), .publish = [this](std::shared_ptr<const state::QuerySamples> sampled) {
+        workers_->set_sampled(std::move(sampled));
+        republish_adjacencies();
+      }});
   rule_figures_.emplace([this](FigureNumber number) { return workers_->figures(number); });
   Adjacencies adjacencies = adjacencies_of(*generation_);
   path_states_ = adjacencies.states;
@@ -243,7 +248,9 @@ Captures::Owner Control::capture_owner() {
 
 unsigned Control::turn() {
   workers_->poll();
-  captures_->poll(std::chrono::steady_clock::now());
+  const auto now = std::chrono::steady_clock::now();
+  captures_->poll(now);
+  busy_queries_->poll(now);
   return crossing_->poll() + static_cast<unsigned>(io_.poll());
 }
 

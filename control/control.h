@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control/adjacencies.h"
+#include "control/busy_queries.h"
 #include "control/captures.h"
 #include "control/crossing.h"
 #include "control/generation.h"
@@ -104,6 +105,7 @@ class Control {
   nlohmann::json health() const;
   nlohmann::json explain_query(const nlohmann::json& request) const;
   nlohmann::json start_capture(const nlohmann::json& request);
+  nlohmann::json top(const nlohmann::json& request);
   MetricsSnapshot metrics() const;
   std::string limiting_resource() const;
 
@@ -136,6 +138,7 @@ class Control {
   std::optional<RuleFigures> rule_figures_;
   WatchLog watch_log_;
   std::optional<Captures> captures_;
+  std::optional<BusyQueries> busy_queries_;
   std::optional<TcpServer> tcp_;
   std::unique_ptr<ControlSocket> socket_;
   std::unique_ptr<MetricsListener> metrics_listener_;

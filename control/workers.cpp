@@ -126,8 +126,8 @@ Result<void> Workers::launch(std::shared_ptr<const state::Snapshot> snapshot,
 const state::View* Workers::make_view(std::shared_ptr<const state::Snapshot> snapshot,
                                       std::vector<net::Adjacency> adjacencies, bool draining) const {
   const bool counts = counted_ != nullptr && counted_->generation == snapshot->generation;
-  return new state::View{std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr,
-                         capture_};
+  return new state::View{
+      std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr, capture_, sampled_};
 }
 
 std::uint64_t Workers::clock_us() {

@@ -43,6 +43,7 @@ class Workers {
   void set_counted(std::shared_ptr<const state::CountedRules> counted) { counted_ = std::move(counted); }
   /// Goes with each view that is published from now on; null ends it.
   void set_capture(std::shared_ptr<const state::Capture> capture) { capture_ = std::move(capture); }
+  void set_sampled(std::shared_ptr<const state::QuerySamples> sampled) { sampled_ = std::move(sampled); }
   /// What the workers' clocks show now.
   static std::uint64_t clock_us();
   /// A rule's figures of all workers together.
@@ -91,6 +92,7 @@ class Workers {
   std::vector<Retiring> retiring_;
   std::shared_ptr<const state::CountedRules> counted_;
   std::shared_ptr<const state::Capture> capture_;
+  std::shared_ptr<const state::QuerySamples> sampled_;
   bool running_ = false;
 };
 

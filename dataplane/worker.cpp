@@ -44,6 +44,8 @@ void Worker::run_queries() {
   if (burst.live == 0) return;
   if (burst.live != burst.aliases) context_.stats.burst_queries.add(burst.live - burst.aliases);
   pass<parse>(Stage::parse);
+  if (context_.sampled != nullptr) [[unlikely]]
+    sample_queries(context_, burst);
   pass<answer_routed>(Stage::cached);
   if (burst.live == 0) return;
   pass<match>(Stage::match);

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <ostream>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "control/ctl/client.h"
+#include "control/ctl/signals.h"
 
 namespace shunt::control::ctl {
 namespace {
@@ -24,30 +24,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kTimeout{30};
 constexpr std::chrono::milliseconds kBetweenFetches{100};
 constexpr int kSnapLength = 65535;
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// While it lives, SIGINT and SIGTERM end the capture instead of the program.
-class Signals {
- public:
-  Signals() {
-    interrupted = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
-    sigaction(SIGINT, &action, &interrupt_);
-    sigaction(SIGTERM, &action, &terminate_);
-  }
-  ~Signals() {
-    sigaction(SIGINT, &interrupt_, nullptr);
-    sigaction(SIGTERM, &terminate_, nullptr);
-  }
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
-
- private:
-  struct sigaction interrupt_ {
-  }, terminate_{};
-};
 
 /// The file, by libpcap.
 class File {
@@ -132,7 +108,7 @@ class Session {
     const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                         std::chrono::duration<double>(options_.seconds.value_or(1e9)));
     for (;;) {
-      const bool last = interrupted != 0 || Clock::now() >= end;
+      const bool last = Signals::came() || Clock::now() >= end;
       const auto piece = call(options_.socket,
                               {{"command", last ? "capture stop" : "capture fetch"}, {"id", id_}}, kTimeout);
       if (!piece) return fail(piece.error());

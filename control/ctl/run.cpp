@@ -1,9 +1,12 @@
 #include "control/ctl/run.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -12,6 +15,7 @@
 #include "control/ctl/capture.h"
 #include "control/ctl/client.h"
 #include "control/ctl/print.h"
+#include "control/ctl/top.h"
 #include "control/explain.h"
 #include "control/generation.h"
 #include "control/registry.h"
@@ -32,6 +36,7 @@ struct Arguments {
   std::string sort = "queries";
   std::size_t count = 50;
   CaptureOptions capture;
+  TopOptions top;
 };
 
 /// Where one run's output goes.
@@ -145,6 +150,14 @@ int capture_frames(const Arguments& arguments, const Terminal& terminal) {
   return capture(options, terminal.out, terminal.err);
 }
 
+int show_top(const Arguments& arguments, const Terminal& terminal) {
+  TopOptions options = arguments.top;
+  options.socket = arguments.socket;
+  options.json = arguments.json;
+  options.screen = &terminal.out == &std::cout && isatty(STDOUT_FILENO) != 0;
+  return top(options, terminal.out, terminal.err);
+}
+
 nlohmann::json to_json(const std::vector<conf::Diagnostic>& diagnostics) {
   nlohmann::json out = nlohmann::json::array();
   for (const conf::Diagnostic& d : diagnostics) {
@@ -224,6 +237,16 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
   command(*cache, "stats", "its size and its hits, by worker", plain("cache stats", cache_text));
   command(*cache, "flush", "forget a name and what is below it, or everything", cache_flush)
       ->add_option("NAME", arguments.name, "the name to forget; absent: everything");
+
+  CLI::App* busy = command(app, "top", "a live view of queries, names, clients and rules", show_top);
+  busy->add_option("--count", arguments.top.count, "how many names, clients and rules are shown")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  busy->add_option("--interval", arguments.top.interval, "seconds between two updates")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str();
+  busy->add_option("--updates", arguments.top.updates, "end after so many")
+      ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
 
   CLI::App* frames = command(app, "capture", "write packets of the fast path to a pcap file", capture_frames);
   frames->add_option("--write", arguments.capture.file, "the file; - is standard output")->required();

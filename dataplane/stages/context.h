@@ -74,7 +74,8 @@ struct Context {
   Now now;
   const state::View* view = nullptr;  ///< loaded once a turn
   const state::Snapshot* snapshot = nullptr;
-  const state::Capture* capture = nullptr;  ///< null: none is running
+  const state::Capture* capture = nullptr;       ///< null: none is running
+  const state::QuerySamples* sampled = nullptr;  ///< null: nobody wants them
   Stats stats;
   Random random;
   state::Cache cache;
@@ -96,6 +97,7 @@ struct Context {
     view = current;
     snapshot = current->snapshot.get();
     capture = current->capture.get();
+    sampled = current->sampled.get();
     const state::CountedRules* const counted = current->counted.get();
     counted_rules = counted != nullptr ? &counted->table : &no_rules_;
     routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;

@@ -39,6 +39,11 @@ void capture(Context& context, std::uint8_t port, rte_mbuf* const* packets, unsi
 /// ones and clients without network. Queries left alive have `network` and `key` set, but for its origin.
 void parse(Context& context, Burst& burst);
 
+// sample.cpp
+// --------------------------------------------------------------------------------------------------------
+/// Tells the control plane of some of the burst's queries, which are parsed (Context::sampled).
+void sample_queries(Context& context, const Burst& burst);
+
 // match.cpp
 // ---------------------------------------------------------------------------------------------------------
 /// Finds the rule that wins; answers `block` and `answer` rules. Queries left alive have `upstream` and the
