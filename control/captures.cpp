@@ -21,10 +21,10 @@ std::string base64(const std::vector<std::uint8_t>& octets) {
 
 }  // namespace
 
-json Captures::start(state::CaptureFilter filter, Clock::time_point now) {
+json Captures::start(const state::CaptureFilter& filter, Clock::time_point now) {
   poll(now);
   if (running_ != nullptr) throw std::runtime_error("a capture is running: only one can");
-  running_ = std::make_shared<const state::Capture>(std::move(filter), owner_.workers);
+  running_ = std::make_shared<const state::Capture>(filter, owner_.workers);
   kept_.clear();
   kept_octets_ = 0;
   no_room_ = 0;

@@ -35,7 +35,7 @@ class Captures {
   explicit Captures(Owner owner) : owner_(std::move(owner)) {}
 
   /// {"id"}. Throws where one is running.
-  nlohmann::json start(state::CaptureFilter filter, Clock::time_point now);
+  nlohmann::json start(const state::CaptureFilter& filter, Clock::time_point now);
   /// {"frames": [{"time_us", "port", "sent", "length", "data" (base64)}], "more", "looked_at", "passed_over",
   /// "no_room"}: what has come since the last call, in order of time; counts since the start. "more": ask
   /// again at once. Throws where the capture is over.

@@ -275,7 +275,7 @@ json Control::start_capture(const json& request) {
     if (!suffix) throw std::runtime_error("\"" + text + "\" is no domain name: " + suffix.error());
     filter.suffix = *suffix;
   }
-  return captures_->start(std::move(filter), std::chrono::steady_clock::now());
+  return captures_->start(filter, std::chrono::steady_clock::now());
 }
 
 json Control::top(const json& request) {

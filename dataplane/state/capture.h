@@ -102,7 +102,7 @@ class CaptureRing {
 };
 
 struct Capture {
-  Capture(CaptureFilter wanted, std::size_t workers) : filter(std::move(wanted)) {
+  Capture(const CaptureFilter& wanted, std::size_t workers) : filter(wanted) {
     for (std::size_t i = 0; i < workers; ++i)
       rings.push_back(std::make_unique<CaptureRing>());
   }

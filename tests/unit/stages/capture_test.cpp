@@ -12,7 +12,7 @@ class Capture : public WorkerTest {
     state::CaptureFilter filter;
     if (!client.empty()) filter.client = *IpAddress::parse(client);
     if (!suffix.empty()) filter.suffix = *dns::parse_name(suffix);
-    rig.view().capture = std::make_shared<const state::Capture>(std::move(filter), 1);
+    rig.view().capture = std::make_shared<const state::Capture>(filter, 1);
   }
   state::CaptureRing& ring() { return *rig.view().capture->rings[0]; }
   /// "in" and "out" of all frames, with the name asked for.
