@@ -83,6 +83,7 @@ class Connection:
 
     def __init__(self, server, sock):
         self.server, self.socket = server, sock
+        self.peer = sock.getpeername()
 
     def read(self):
         """The next query; None where there will be none."""
@@ -93,7 +94,7 @@ class Connection:
             return None
         if not wire:
             return None
-        asked = Asked(self.server, wire, None, True)
+        asked = Asked(self.server, wire, self.peer, True)
         self.server.asked.append(asked)
         return asked
 
