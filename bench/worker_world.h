@@ -42,6 +42,7 @@ class WorkerWorld {
   StageCycles stage_cycles();
 
  private:
+  void flush_caches();
   void add_worker(unsigned i);
   void store(state::Cache& cache, const std::string& text) const;
   void draw(std::size_t count, const std::string& domain);

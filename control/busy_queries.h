@@ -26,7 +26,7 @@ class BusyQueries {
   /// What a second counts for in the next one: rates are those of the last few seconds.
   static constexpr double kDecay = 0.7;
   /// Names, and clients, that are kept; a second's are more, so that busy ones are seen among many.
-  static constexpr std::size_t kMost = 4096, kMostInSecond = 65536;
+  static constexpr std::size_t kMost = 4096, kMostInSecond = 16384;
 
   struct Owner {
     std::size_t workers = 1;

@@ -39,8 +39,9 @@ json Captures::fetch(std::uint64_t id, Clock::time_point now) {
   if (running_ == nullptr || id != id_) throw std::runtime_error("this capture is over");
   fetched_ = now;
   // Each worker's come in order; those of several are mixed as they were looked for.
-  std::stable_sort(kept_.begin(), kept_.end(),
-                   [](const Kept& a, const Kept& b) { return a.time_us < b.time_us; });
+  const auto earlier = [](const Kept& a, const Kept& b) { return a.time_us < b.time_us; };
+  if (!std::is_sorted(kept_.begin(), kept_.end(), earlier))
+    std::stable_sort(kept_.begin(), kept_.end(), earlier);
   json frames = json::array();
   for (std::size_t octets = 0; !kept_.empty() && octets < kReplyOctets; kept_.pop_front()) {
     octets += kept_.front().octets.size();

@@ -20,9 +20,9 @@ namespace shunt::control {
 class Captures {
  public:
   using Clock = std::chrono::steady_clock;
-  /// Memory between two fetches, and a reply's share of it; how long nobody may fetch.
-  static constexpr std::size_t kMostOctets = std::size_t{8} << 20, kReplyOctets = std::size_t{1} << 20;
-  static constexpr std::chrono::seconds kAbandoned{10};
+  /// Memory between two fetches, and a reply's share of it: what takes about a millisecond to write as JSON.
+  static constexpr std::size_t kMostOctets = std::size_t{2} << 20, kReplyOctets = std::size_t{128} << 10;
+  static constexpr std::chrono::seconds kAbandoned{10};  ///< how long nobody may fetch
 
   struct Owner {
     std::size_t workers = 1;
