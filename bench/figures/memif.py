@@ -191,14 +191,15 @@ class Run:
         return self.link.measure(self.seconds * 2 / 3)
 
     def take(self, case: Case, number: int, count: int, tries: int = TRIES) -> None:
-        """One turn of the case, and where it was disturbed another."""
+        """One turn of the case, and where it was disturbed another. Rounds above `count` make up for disturbed ones."""
+        where = f"round {number} of {count}" if number <= count else "once more"
         for _ in range(tries):
             self._wait()
             try:
                 figures = turn(self.rig, case, self.seconds)
             except BenchError as error:
                 self.failures += 1
-                self.tell(f"round {number} of {count}: {case.title}: FAILED: {error}")
+                self.tell(f"{where}: {case.title}: FAILED: {error}")
                 if self.failures > MOST_FAILURES:
                     raise
                 continue
@@ -206,7 +207,7 @@ class Run:
             self.highest = max(self.highest, after.rate)
             _compare(figures, self.before, after, self.highest)
             self.turns.setdefault(case.key, []).append(figures | {"round": number})
-            self.tell(f"round {number} of {count}: {case.title}: {_line(figures)}")
+            self.tell(f"{where}: {case.title}: {_line(figures)}")
             self.before = after
             if not figures["disturbed"]:
                 break
