@@ -25,9 +25,6 @@ json Captures::start(const state::CaptureFilter& filter, Clock::time_point now) 
   poll(now);
   if (running_ != nullptr) throw std::runtime_error("a capture is running: only one can");
   running_ = std::make_shared<const state::Capture>(filter, owner_.workers);
-  kept_.clear();
-  kept_octets_ = 0;
-  no_room_ = 0;
   fetched_ = now;
   wall_offset_us_ = owner_.wall_offset_us();
   owner_.publish(running_);
@@ -87,6 +84,8 @@ void Captures::keep(const state::CapturedFrame& frame) {
 void Captures::end() {
   running_.reset();
   kept_.clear();
+  kept_octets_ = 0;
+  no_room_ = 0;
   owner_.publish(nullptr);
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <pcap/pcap.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -32,8 +31,7 @@ class File {
   std::string open(const std::string& path) {
     pcap_.reset(pcap_open_dead(DLT_EN10MB, kSnapLength));
     if (pcap_ == nullptr) return "no memory";
-    dumper_.reset(path == "-" ? pcap_dump_fopen(pcap_.get(), fdopen(dup(STDOUT_FILENO), "wb"))
-                              : pcap_dump_open(pcap_.get(), path.c_str()));
+    dumper_.reset(pcap_dump_open(pcap_.get(), path.c_str()));  // "-": standard output
     return dumper_ == nullptr ? pcap_geterr(pcap_.get()) : "";
   }
   void write(const Json& frame) {
@@ -92,31 +90,33 @@ class Session {
     const auto started = call(options_.socket, start_request(options_), kTimeout);
     if (!started) return fail(started.error());
     id_ = started->at("id").get<std::uint64_t>();
-    err_ << "capturing" << (options_.count || options_.seconds ? "" : " until interrupted") << '\n'
-         << std::flush;
-    // The daemon may be asked for one capture only, so it is told of the end whatever happens.
-    const int code = fetch_all();
+    // Not before: what an earlier capture wrote must not be lost to one that is refused. The daemon may be
+    // asked for one only, so it is told of the end whatever happens.
+    const std::string error = file_.open(options_.file);
+    const int code = error.empty() ? fetch_all() : fail({kFailed, error});
     if (!stopped_) call(options_.socket, {{"command", "capture stop"}, {"id", id_}}, kTimeout);
     return code;
   }
-  std::string open() { return file_.open(options_.file); }
 
  private:
   bool enough() const { return options_.count && written_ >= *options_.count; }
 
   int fetch_all() {
+    err_ << "capturing" << (options_.count || options_.seconds ? "" : " until interrupted") << '\n'
+         << std::flush;
     const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                         std::chrono::duration<double>(options_.seconds.value_or(1e9)));
-    for (;;) {
-      const bool last = Signals::came() || Clock::now() >= end;
+    for (bool more = false;;) {
+      // All that is kept is fetched first: the end forgets what doesn't fit into its reply.
+      const bool last = !more && (Signals::came() || Clock::now() >= end);
       const auto piece = call(options_.socket,
                               {{"command", last ? "capture stop" : "capture fetch"}, {"id", id_}}, kTimeout);
       if (!piece) return fail(piece.error());
       stopped_ = last;
       if (!take(*piece)) return fail({kFailed, "cannot write to " + options_.file});
       if (last || enough()) return tell(*piece);
-      if (!piece->value("more", false))
-        std::this_thread::sleep_for(std::min<Clock::duration>(kBetweenFetches, end - Clock::now()));
+      more = piece->value("more", false);
+      if (!more) std::this_thread::sleep_for(std::min<Clock::duration>(kBetweenFetches, end - Clock::now()));
     }
   }
   bool take(const Json& piece) {
@@ -157,12 +157,7 @@ class Session {
 
 int capture(const CaptureOptions& options, std::ostream& out, std::ostream& err) {
   const Signals signals;
-  Session session(options, out, err);
-  if (const std::string error = session.open(); !error.empty()) {
-    err << error << '\n';
-    return kFailed;
-  }
-  return session.run();
+  return Session(options, out, err).run();
 }
 
 }  // namespace shunt::control::ctl

@@ -243,7 +243,7 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   busy->add_option("--interval", arguments.top.interval, "seconds between two updates")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(CLI::Range(0.1, 5.0))  // the daemon forgets who is silent for ten seconds
       ->capture_default_str();
   busy->add_option("--updates", arguments.top.updates, "end after so many")
       ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
@@ -255,7 +255,8 @@ void declare(CLI::App& app, Arguments& arguments, Action& action) {
                      "only questions for that name or one below, and answers");
   frames->add_option("--count", arguments.capture.count, "end after so many frames")
       ->check(CLI::Range(std::uint64_t{1}, UINT64_MAX));
-  frames->add_option("--seconds", arguments.capture.seconds, "end after so long")->check(CLI::PositiveNumber);
+  frames->add_option("--seconds", arguments.capture.seconds, "end after so long")
+      ->check(CLI::Range(0.001, 1e9));
 
   command(app, "check", "check a configuration file, without the daemon", check)
       ->add_option("FILE", arguments.file, "the configuration file")

@@ -54,8 +54,10 @@ Json busiest_rules(const TopSample& before, const TopSample& now, std::size_t co
     old[key(row)] = row.value("queries", 0.0);
   std::vector<Json> rows;
   for (const Json& row : now.rules.value("rules", Json::array())) {
-    // A rule that has figures only since then began at 0.
-    const double rate = (row.value("queries", 0.0) - old[key(row)]) / seconds;
+    // A rule that has figures again goes on where it was: how many of them are new isn't known.
+    const auto found = old.find(key(row));
+    if (found == old.end()) continue;
+    const double rate = (row.value("queries", 0.0) - found->second) / seconds;
     if (rate > 0)
       rows.push_back({{"rule", row.value("rule", "")}, {"set", row.value("set", "")}, {"per_second", rate}});
   }

@@ -2,7 +2,7 @@
 // Made by the control plane, which takes all of its memory, and published with the view; while there is none,
 // workers pay for a look at a pointer.
 //
-// It must not slow anybody down. So each worker looks at kLooksPerMs frames in a millisecond at most, which
+// What it costs is bounded. Each worker looks at kLooksPerMs frames in a millisecond at most, which
 // is every frame up to a million a second and a sample above that; keeps kKeepsPerMs of them, and as many as
 // the ring holds at once; and doesn't wait where it finds no room.
 #pragma once

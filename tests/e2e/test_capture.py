@@ -86,6 +86,17 @@ def test_a_client(gateway):
     assert not capture.frames()
 
 
+def test_one_that_is_refused_leaves_the_file_as_it_is(gateway):
+    capture = Capture(gateway, "--name", "nx.test")
+    ask(gateway.left, "x.nx.test")
+    second = gateway.shuntd.ctl("capture", "--write", capture.file, check=False)
+    assert second.returncode == 1 and "only one" in second.stderr
+    capture.end()
+    assert len(capture.frames()) == 2
+    wrong = gateway.shuntd.ctl("capture", "--write", capture.file, "--name", "a..b", check=False)
+    assert wrong.returncode == 1 and len(capture.frames()) == 2
+
+
 def test_it_ends_by_count_and_by_time(gateway):
     capture = Capture(gateway, "--count", 3, "--name", "nx.test")
     for _ in range(3):

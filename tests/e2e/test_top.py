@@ -62,7 +62,7 @@ def test_as_text(gateway):
 
 
 def test_what_cannot_be_is_said(gateway):
-    for arguments in (["--interval", "0"], ["--updates", "0"], ["--count", "-1"], ["--count", "1001"]):
+    for arguments in (["--interval", "0"], ["--interval", "6"], ["--updates", "0"], ["--count", "-1"], ["--count", "1001"]):
         assert gateway.shuntd.ctl("top", *arguments, check=False).returncode == 2
     nowhere = subprocess.run([SHUNTCTL, "--socket", gateway.folder / "nowhere", "top"], capture_output=True, text=True, check=False, timeout=20)
     assert nowhere.returncode == 69 and nowhere.stderr
