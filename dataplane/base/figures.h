@@ -10,6 +10,7 @@
 
 #include "dataplane/base/histogram.h"
 #include "dataplane/base/limits.h"
+#include "dataplane/base/record_ring.h"
 
 namespace shunt {
 
@@ -103,38 +104,21 @@ struct RuleSample {
 };
 
 /// Samples on their way from a worker to the control plane. What finds no room is counted as offered only.
-class SampleRing {
+class SampleRing : public RecordRing<RuleSample, 1024> {
  public:
-  static constexpr std::size_t kSize = 1024;
-
   /// By the worker.
   void push(const RuleSample& sample) {
     bump(offered_, sample.queries);
-    const std::uint64_t head = head_.load(std::memory_order_relaxed);
-    if (head - tail_.load(std::memory_order_acquire) == kSize) return;
-    samples_[head % kSize] = sample;
-    head_.store(head + 1, std::memory_order_release);
-  }
-  /// By the worker: more than half of it is taken.
-  bool crowded() const {
-    return head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_relaxed) > kSize / 2;
-  }
-  /// By the control plane: calls `take` with each.
-  template <typename Take>
-  void drain(Take take) {
-    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const std::uint64_t head = head_.load(std::memory_order_acquire);
-    for (; tail != head; ++tail)
-      take(samples_[tail % kSize]);
-    tail_.store(tail, std::memory_order_release);
+    RuleSample* const place = next();
+    if (place == nullptr) return;
+    *place = sample;
+    publish();
   }
   /// Queries that samples stood for, those without room included.
   std::uint64_t offered() const { return offered_.load(std::memory_order_relaxed); }
 
  private:
-  alignas(kCacheLine) std::atomic<std::uint64_t> head_{0}, offered_{0};
-  alignas(kCacheLine) std::atomic<std::uint64_t> tail_{0};
-  std::array<RuleSample, kSize> samples_;
+  std::atomic<std::uint64_t> offered_{0};
 };
 
 }  // namespace shunt

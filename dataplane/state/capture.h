@@ -19,7 +19,7 @@
 
 #include "dataplane/base/address.h"
 #include "dataplane/base/figures.h"
-#include "dataplane/base/limits.h"
+#include "dataplane/base/record_ring.h"
 #include "dataplane/dns/name.h"
 
 namespace shunt::state {
@@ -43,10 +43,9 @@ struct CapturedFrame {
   std::span<const std::uint8_t> data() const { return {octets.data(), kept}; }
 };
 
-/// From one worker to the control plane. A ring with one writer and one reader.
-class CaptureRing {
+/// From one worker to the control plane.
+class CaptureRing : public RecordRing<CapturedFrame, 256> {
  public:
-  static constexpr std::size_t kSize = 256;
   static constexpr std::uint32_t kLooksPerMs = 1000;
   static constexpr std::uint32_t kKeepsPerMs = 16;  ///< the control plane has other work
 
@@ -66,27 +65,17 @@ class CaptureRing {
   }
   /// By the worker: keeps the frame, or counts it where there is no room or it would be one too many.
   void push(std::span<const std::uint8_t> frame, std::uint64_t now_us, std::uint8_t port, bool sent) {
-    const std::uint64_t head = head_.load(std::memory_order_relaxed);
-    if (keeps_left_ == 0 || head - tail_.load(std::memory_order_acquire) == kSize) return bump(no_room_);
+    CapturedFrame* const place = keeps_left_ == 0 ? nullptr : next();
+    if (place == nullptr) return bump(no_room_);
     --keeps_left_;
-    CapturedFrame& f = frames_[head % kSize];
+    CapturedFrame& f = *place;
     f.time_us = now_us;
     f.length = static_cast<std::uint16_t>(std::min<std::size_t>(frame.size(), UINT16_MAX));
     f.kept = static_cast<std::uint16_t>(std::min(frame.size(), CapturedFrame::kMost));
     f.port = port;
     f.sent = sent;
     std::memcpy(f.octets.data(), frame.data(), f.kept);
-    head_.store(head + 1, std::memory_order_release);
-  }
-  /// By the control plane: calls `take` with each.
-  template <typename Take>
-  void drain(Take take) {
-    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const std::uint64_t head = head_.load(std::memory_order_acquire);
-    for (; tail != head; ++tail) {
-      take(frames_[tail % kSize]);
-      tail_.store(tail + 1, std::memory_order_release);
-    }
+    publish();
   }
   /// Frames looked at; those that would have been too many; those that were wanted and found no room.
   std::uint64_t looked_at() const { return looked_at_.load(std::memory_order_relaxed); }
@@ -94,11 +83,9 @@ class CaptureRing {
   std::uint64_t no_room() const { return no_room_.load(std::memory_order_relaxed); }
 
  private:
-  alignas(kCacheLine) std::atomic<std::uint64_t> head_{0}, looked_at_{0}, passed_over_{0}, no_room_{0};
+  std::atomic<std::uint64_t> looked_at_{0}, passed_over_{0}, no_room_{0};
   std::uint64_t looking_ms_ = 0;
   std::uint32_t looks_left_ = kLooksPerMs, keeps_left_ = kSize;
-  alignas(kCacheLine) std::atomic<std::uint64_t> tail_{0};
-  std::array<CapturedFrame, kSize> frames_;
 };
 
 struct Capture {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -13,8 +12,8 @@
 #include <vector>
 
 #include "dataplane/base/address.h"
-#include "dataplane/base/limits.h"
 #include "dataplane/base/random.h"
+#include "dataplane/base/record_ring.h"
 #include "dataplane/dns/name.h"
 
 namespace shunt::state {
@@ -31,9 +30,8 @@ struct QuerySample {
 /// From one worker to the control plane, a ring with one writer and one reader; and which query is drawn
 /// next. Every one is while there are at most kPerMs in a millisecond, and as many on average where there are
 /// more, at distances that no pattern of queries follows.
-class QuerySampleRing {
+class QuerySampleRing : public RecordRing<QuerySample, 1024> {
  public:
-  static constexpr std::size_t kSize = 1024;
   static constexpr std::uint32_t kPerMs = 4;
 
   /// By the worker: so many queries have come.
@@ -51,32 +49,19 @@ class QuerySampleRing {
   void push(const IpAddress& client, const dns::Name& name, Random& random) {
     const std::uint32_t stands_for = drawn_apart_;
     left_ = drawn_apart_ = 1 + random.below(2 * apart_ - 1);
-    const std::uint64_t head = head_.load(std::memory_order_relaxed);
-    if (head - tail_.load(std::memory_order_acquire) == kSize) return;
-    QuerySample& s = samples_[head % kSize];
-    s.client = client;
-    s.stands_for = stands_for;
-    s.length = name.length;
-    std::memcpy(s.wire.data(), name.wire.data(), name.length);
-    head_.store(head + 1, std::memory_order_release);
-  }
-  /// By the control plane: calls `take` with each.
-  template <typename Take>
-  void drain(Take take) {
-    std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    const std::uint64_t head = head_.load(std::memory_order_acquire);
-    for (; tail != head; ++tail)
-      take(samples_[tail % kSize]);
-    tail_.store(tail, std::memory_order_release);
+    QuerySample* const place = next();
+    if (place == nullptr) return;
+    place->client = client;
+    place->stands_for = stands_for;
+    place->length = name.length;
+    std::memcpy(place->wire.data(), name.wire.data(), name.length);
+    publish();
   }
 
  private:
-  alignas(kCacheLine) std::atomic<std::uint64_t> head_{0};
   std::uint64_t ms_ = 0, queries_ = 0;
   std::uint32_t left_ = 1, apart_ = 1;  ///< queries until the next; between two, on average
   std::uint32_t drawn_apart_ = 1;       ///< between the last and the next
-  alignas(kCacheLine) std::atomic<std::uint64_t> tail_{0};
-  std::array<QuerySample, kSize> samples_;
 };
 
 struct QuerySamples {

@@ -11,24 +11,18 @@ from scapy.layers.dns import DNS
 from scapy.layers.inet import IP, UDP
 from scapy.utils import rdpcap
 
+from answering import answering_gateway, main_upstream
 from client import addresses, ask, rcode
 from netns import eventually, run
-from rig import CLIENT, SERVER, SHUNTCTL, Rig, upstream
-from servers import ScriptedServer
+from rig import CLIENT, SERVER, SHUNTCTL
 
 RULES = ["test forward main", "nx.test block nxdomain"]
 
 
 @pytest.fixture(scope="module")
 def gateway():
-    rig = Rig()
-    try:
-        rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1")))
-        rig.start(rig.config(rules=RULES, upstreams=upstream("main", SERVER)))
-        rig.wait_up("main")
+    with answering_gateway(RULES) as rig:
         yield rig
-    finally:
-        rig.close()
 
 
 class Capture:
@@ -129,7 +123,7 @@ def test_to_standard_output_and_as_json(gateway):
 def test_while_a_reload_changes_what_runs(gateway):
     capture = Capture(gateway, "--name", "test")
     ask(gateway.left, "before.test")
-    gateway.reload(gateway.config(rules=[*RULES, "more.test block nxdomain"], upstreams=upstream("main", SERVER)))
+    gateway.reload(gateway.config(rules=[*RULES, "more.test block nxdomain"], upstreams=main_upstream()))
     assert rcode(ask(gateway.left, "more.test")) == "NXDOMAIN"
     capture.end()
     assert [name for _, _, _, name in questions(capture.frames())] == ["before.test."] * 4 + ["more.test."] * 2

@@ -5,24 +5,18 @@ import subprocess
 
 import pytest
 
+from answering import answering_gateway
 from client import ask
 from netns import eventually
-from rig import CLIENT, CLIENT2, SERVER, SHUNTCTL, Rig, upstream
-from servers import ScriptedServer
+from rig import CLIENT, CLIENT2, SHUNTCTL
 
 RULES = ["test forward main", "nx.test block nxdomain id=blocked-things", "gone.test block drop"]
 
 
 @pytest.fixture(scope="module")
 def gateway():
-    rig = Rig()
-    try:
-        rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1")))
-        rig.start(rig.config(rules=RULES, upstreams=upstream("main", SERVER)))
-        rig.wait_up("main")
+    with answering_gateway(RULES) as rig:
         yield rig
-    finally:
-        rig.close()
 
 
 def start(rig, *options):

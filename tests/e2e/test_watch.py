@@ -1,24 +1,18 @@
 """`watch` rules: each query is logged once, whatever answers it, and answered as if there were no watch."""
 import pytest
 
+from answering import answering_gateway
 from client import addresses, ask, rcode
 from netns import eventually
-from rig import CLIENT, SERVER, Rig, upstream
-from servers import ScriptedServer
+from rig import CLIENT
 
 RULES = ["test forward main", "eye.test watch id=the-eye", "nx.test block nxdomain", "nx.test watch"]
 
 
 @pytest.fixture(scope="module")
 def gateway():
-    rig = Rig()
-    try:
-        rig.main = rig.add(ScriptedServer(rig.right, SERVER, lambda a: a.answer("300 A 192.0.2.1")))
-        rig.start(rig.config(rules=RULES, upstreams=upstream("main", SERVER)))
-        rig.wait_up("main")
+    with answering_gateway(RULES) as rig:
         yield rig
-    finally:
-        rig.close()
 
 
 def logged(rig, name):
