@@ -180,6 +180,12 @@ def echo_address(asked):
     return asked.answer(f"300 A 192.0.2.{count % 250 + 1}")
 
 
+def to_clients(handler):
+    """`handler` for what clients ask. Health probes, of the root, get a plain answer: they come when they come, and where a test counts what
+    an answer causes, theirs may not cause it as well."""
+    return lambda asked: handler(asked) if asked.text else asked.answer()
+
+
 class ScriptedServer:
     """Answers as `handler(asked)` says: a message, octets, a list of these, or None for silence. `asked` lists every query in order of
     arrival. The handler runs on the server's thread, may be replaced at any time, and may send by `socket` itself."""
