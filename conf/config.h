@@ -48,6 +48,16 @@ struct Limits {                                    // [limits]
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
+enum class QueryLogFormat : std::uint8_t { kOff, kJson, kDnstap };
+
+struct QueryLog {                                // [log]
+  QueryLogFormat format = QueryLogFormat::kOff;  // queries
+  /// queries_to, resolved against the configuration's folder, its default filled in: for kJson a file, "-" is
+  /// standard output; for kDnstap the UNIX socket of who takes them.
+  std::string to;
+  friend bool operator==(const QueryLog&, const QueryLog&) = default;
+};
+
 struct Port {  // [[port]]
   std::string name;
   std::string device;             // can't be reloaded
@@ -160,6 +170,7 @@ struct Config {
   std::optional<std::pair<IpAddress, std::uint16_t>> metrics;  // [metrics] listen
   std::uint32_t rule_figures = 1000;                           // [metrics] rules
   std::string log_level = "info";                              // [log] level
+  QueryLog query_log;
   std::vector<Port> ports;
   std::vector<Inbound> inbounds;
   std::vector<Outbound> outbounds;

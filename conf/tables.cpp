@@ -45,11 +45,24 @@ void read_limits(Reader& t, Limits& l) {
   t.integer({"drain_ms", "2000"}, l.drain_ms, 0, 60'000);
 }
 
-void read_log(Reader& t, std::string& level) {
-  t.choice<std::string>({"level", "\"info\""}, level,
+void read_log(Reader& t, Config& config) {
+  t.choice<std::string>({"level", "\"info\""}, config.log_level,
                         {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}});
-  bool off = true;
-  t.choice<bool>({"queries", "\"off\""}, off, {{"off", true}}, {"json", "dnstap"});
+  QueryLog& log = config.query_log;
+  t.choice<QueryLogFormat>(
+      {"queries", "\"json\""}, log.format,
+      {{"off", QueryLogFormat::kOff}, {"json", QueryLogFormat::kJson}, {"dnstap", QueryLogFormat::kDnstap}});
+  const bool dnstap = log.format == QueryLogFormat::kDnstap;
+  log.to = dnstap ? "/run/shunt/dnstap.sock" : "-";
+  if (dnstap) {
+    t.text({"queries_to", "\"/run/shunt/dnstap.sock\""}, log.to, check_socket);
+  } else {
+    t.text({"queries_to", "\"/var/log/shunt/queries.json\" (or \"-\" for standard output)"}, log.to,
+           check_not_empty);
+    if (log.to != "-") log.to = (std::filesystem::path(config.path).parent_path() / log.to).string();
+  }
+  // Where nothing is written, it doesn't matter where to.
+  if (log.format == QueryLogFormat::kOff) log = {};
 }
 
 void read_neighbours(Reader& t, Port& port) {
@@ -269,7 +282,7 @@ void read_tables(const toml::table& root_table, Report& report, Places& places, 
     if (listen.second != 0) config.metrics = listen;
     t.integer({"rules", "1000"}, config.rule_figures, 0, kMaxCountedRules);
   });
-  root.single("log", [&](Reader& t) { read_log(t, config.log_level); });
+  root.single("log", [&](Reader& t) { read_log(t, config); });
 
   root.each("port", config.ports, read_port);
   root.each("inbound", config.inbounds, [&](Reader& t, Inbound& inbound) {

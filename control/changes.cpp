@@ -217,7 +217,11 @@ void compare_configs(const conf::Config& before, const conf::Config& after, std:
   if (before.metrics != after.metrics) metrics.emplace_back("listen");
   if (before.rule_figures != after.rule_figures) metrics.emplace_back("rules");
   if (!metrics.empty()) into.push_back({'~', "metrics", "", std::move(metrics)});
-  if (before.log_level != after.log_level) into.push_back({'~', "log", "", {"level"}});
+  std::vector<std::string> log;
+  if (before.log_level != after.log_level) log.emplace_back("level");
+  if (before.query_log.format != after.query_log.format) log.emplace_back("queries");
+  if (before.query_log.to != after.query_log.to) log.emplace_back("queries_to");
+  if (!log.empty()) into.push_back({'~', "log", "", std::move(log)});
   compare_tables("port", before.ports, after.ports, into);
   compare_tables("inbound", before.inbounds, after.inbounds, into);
   compare_tables("outbound", before.outbounds, after.outbounds, into);

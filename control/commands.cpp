@@ -312,6 +312,7 @@ MetricsSnapshot Control::metrics() const {
   m.stream_connections = streams_->connections();
   m.streams_in_flight = streams_->resolver().in_flight();
   m.stream_latency = streams_->resolver().latency();
+  m.query_log = query_log_->counters();
   m.control = socket_->counters();
   m.rules = rule_figures_->metrics();
   return m;

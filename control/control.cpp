@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include "control/version.h"
+
 namespace shunt::control {
 namespace {
 
@@ -19,17 +21,29 @@ constexpr unsigned kIdleTurnsBeforeLongNap = 200, kIdleTurnsBeforeLongestNap = 2
 // For workers to take new figures. Nobody waits for it.
 constexpr std::uint32_t kFiguresDeadlineMs = 2000;
 
-// A worker never leaves its core, and must not have to share it: the calling thread keeps off the workers'
-// cores, as far as there are others.
-void leave_cores_of_workers(const conf::Dataplane& dataplane) {
+cpu_set_t all_cores() {
   cpu_set_t cores;
-  if (pthread_getaffinity_np(pthread_self(), sizeof cores, &cores) != 0) return;
+  CPU_ZERO(&cores);
+  static_cast<void>(pthread_getaffinity_np(pthread_self(), sizeof cores, &cores));
+  return cores;
+}
+
+// A worker never leaves its core, and must not have to share it: of `cores` the calling thread keeps to those
+// that are no worker's, as far as there are others.
+void leave_cores_of_workers(const conf::Dataplane& dataplane, cpu_set_t cores) {
   for (const unsigned core : dataplane.workers) {
     if (core < CPU_SETSIZE) CPU_CLR(core, &cores);
   }
   if (CPU_COUNT(&cores) == 0 && dataplane.control_core < CPU_SETSIZE) CPU_SET(dataplane.control_core, &cores);
   if (pthread_setaffinity_np(pthread_self(), sizeof cores, &cores) != 0)
-    spdlog::warn("reloads can't be kept off the workers' cores");
+    spdlog::warn("reloads and the query log can't be kept off the workers' cores");
+}
+
+// What to add to a worker's clock for microseconds since 1970.
+std::int64_t wall_offset_us() {
+  const auto wall = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(wall).count() -
+         static_cast<std::int64_t>(Workers::clock_us());
 }
 
 }  // namespace
@@ -44,6 +58,7 @@ dns::HashKey Control::draw_key() {
 
 Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<const Generation> first)
     : key_(key),
+      cores_(all_cores()),
       registry_(std::move(registry)),
       generation_(std::move(first)),
       last_read_(generation_->read_as),
@@ -51,7 +66,7 @@ Control::Control(const dns::HashKey& key, Registry registry, std::shared_ptr<con
       watch_log_([](const std::string& line) { spdlog::info("{}", line); }),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       tick_(io_) {
-  asio::post(builder_, [dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane); });
+  asio::post(builder_, [this] { leave_cores_of_workers(generation_->config.dataplane, cores_); });
 }
 
 Control::~Control() {
@@ -63,6 +78,7 @@ Control::~Control() {
   resolver_.reset();
   streams_.reset();
   if (workers_) workers_->stop();
+  query_log_.reset();  // with what the workers logged last
   routes_.reset();
   if (mirrors_) mirrors_->close();
 }
@@ -111,6 +127,11 @@ Result<void> Control::start() {
   open_zones();
   health_.emplace(*workers_, *crossing_, *resolver_, *streams_, random_, key_);
   tcp_.emplace(io_, TcpLimits::from(config.limits), tcp_owner());
+  query_log_.emplace(query_log_options());
+  auto sink = query_log_->open(config.query_log);
+  if (!sink) return Failure("[log] queries_to: " + sink.error());
+  log_queries(*sink != nullptr);
+  query_log_->set_sink(std::move(*sink));
   captures_.emplace(capture_owner());
   busy_queries_.emplace(BusyQueries::Owner{
       .workers = workers_->size(), .publish = [this](std::shared_ptr<const state::QuerySamples> sampled) {
@@ -165,6 +186,7 @@ void Control::adopt(std::shared_ptr<const Generation> generation) {
   zones_->set_generation(generation_);
   health_->set_generation(generation_);
   watch_log_.set_generation(generation_, std::chrono::steady_clock::now());
+  query_log_->set_generation(generation_);
   workers_->set_counted(rule_figures_->set_generation(generation_, std::chrono::steady_clock::now()));
 }
 
@@ -230,6 +252,22 @@ void Control::count_rules() {
   workers_->publish(generation_->snapshot, workers_->view().adjacencies, false, kFiguresDeadlineMs, nullptr);
 }
 
+QueryLog::Options Control::query_log_options() {
+  return {
+      .workers = workers_->size(),
+      .key = key_,
+      .wall_offset_us = wall_offset_us,
+      .on_thread = [this,
+                    dataplane = generation_->config.dataplane] { leave_cores_of_workers(dataplane, cores_); },
+      .version = kVersion};
+}
+
+// The streams do at once, the workers with the next view.
+void Control::log_queries(bool on) {
+  workers_->set_query_log(on ? query_log_->from_workers() : nullptr);
+  logging_queries_ = on;
+}
+
 Captures::Owner Control::capture_owner() {
   return {.workers = workers_->size(),
           .publish =
@@ -237,12 +275,7 @@ Captures::Owner Control::capture_owner() {
                 workers_->set_capture(std::move(capture));
                 republish_adjacencies();
               },
-          .wall_offset_us =
-              [] {
-                const auto wall = std::chrono::system_clock::now().time_since_epoch();
-                return std::chrono::duration_cast<std::chrono::microseconds>(wall).count() -
-                       static_cast<std::int64_t>(Workers::clock_us());
-              },
+          .wall_offset_us = wall_offset_us,
           .port_name = [this](std::uint8_t port) { return generation_->config.ports[port].name; }};
 }
 

@@ -2,6 +2,8 @@
 // parts know nothing of each other; here they are tied together.
 #pragma once
 
+#include <sched.h>
+
 #include <asio.hpp>
 #include <chrono>
 #include <cstdint>
@@ -23,6 +25,7 @@
 #include "control/mirrors.h"
 #include "control/miss.h"
 #include "control/net/routes.h"
+#include "control/query_log.h"
 #include "control/registry.h"
 #include "control/rule_figures.h"
 #include "control/socket.h"
@@ -58,6 +61,8 @@ class Control {
   void begin_stop();
   void housekeeping();
   void count_rules();
+  QueryLog::Options query_log_options();
+  void log_queries(bool on);
   Captures::Owner capture_owner();
   unsigned turn();
   std::vector<std::uint64_t> loops() const;
@@ -70,6 +75,7 @@ class Control {
   bool take_stream_query(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                          std::span<const std::uint8_t> message);
   void take_reply(const Message& message, std::span<const std::uint8_t> answer);
+  void log_stream(const TcpAnswered& answered);
   void open_zones();
   bool take_miss(std::size_t worker, rte_mbuf* packet);
   void ask_whole(const Message& message, std::span<const std::uint8_t> answer,
@@ -118,6 +124,7 @@ class Control {
 
   const dns::HashKey key_;
   asio::io_context io_;
+  cpu_set_t cores_;  ///< that the process was given, before each thread got its own
   asio::thread_pool builder_{1};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   Registry registry_;  ///< as of the current generation; the next one is made with a copy
@@ -137,6 +144,7 @@ class Control {
   std::optional<Health> health_;
   std::optional<RuleFigures> rule_figures_;
   WatchLog watch_log_;
+  std::optional<QueryLog> query_log_;
   std::optional<Captures> captures_;
   std::optional<BusyQueries> busy_queries_;
   std::optional<TcpServer> tcp_;
@@ -147,6 +155,7 @@ class Control {
   std::vector<Rate> rates_;
   std::chrono::steady_clock::time_point sampled_;
   unsigned ticks_ = 0;
+  bool logging_queries_ = false;
   bool reloading_ = false;
   bool stopping_ = false;
   bool tcp_done_ = false;

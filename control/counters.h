@@ -36,6 +36,11 @@ enum class StreamCounter : std::uint8_t {
 #include "control/counters.def"
   kCount
 };
+enum class QueryLogCounter : std::uint8_t {
+#define QUERY_LOG_COUNTER(name, help) name,
+#include "control/counters.def"
+  kCount
+};
 enum class ControlCounter : std::uint8_t {
 #define CONTROL_COUNTER(name, help) name,
 #include "control/counters.def"
@@ -63,6 +68,10 @@ inline constexpr StatText kStreamCounterText[] = {
 #define STREAM_COUNTER(name, help) {#name, help},
 #include "control/counters.def"
 };
+inline constexpr StatText kQueryLogCounterText[] = {
+#define QUERY_LOG_COUNTER(name, help) {#name, help},
+#include "control/counters.def"
+};
 inline constexpr StatText kControlCounterText[] = {
 #define CONTROL_COUNTER(name, help) {#name, help},
 #include "control/counters.def"
@@ -71,6 +80,7 @@ inline constexpr StatText kControlCounterText[] = {
 using TcpCounters = CounterGroup<TcpCounter>;
 using HostCounters = CounterGroup<HostCounter>;
 using StreamCounters = CounterGroup<StreamCounter>;
+using QueryLogCounters = CounterGroup<QueryLogCounter>;
 using ControlCounters = CounterGroup<ControlCounter>;
 
 }  // namespace shunt::control

@@ -264,6 +264,7 @@ std::string prometheus_text(const MetricsSnapshot& snapshot) {
   counters(out, "shunt_stream_", kStreamCounterText, snapshot.streams.values);
   head(out, "shunt_stream_latency_seconds", "histogram", "latency of questions over TCP and TLS");
   histogram_rows(out, "shunt_stream_latency_seconds", "", snapshot.stream_latency, 1e6);
+  counters(out, "shunt_query_log_", kQueryLogCounterText, snapshot.query_log.values);
   counters(out, "shunt_control_", kControlCounterText, snapshot.control.values);
   add_rules_text(text, snapshot.rules);
   return text;
@@ -287,6 +288,7 @@ json stats_result(const MetricsSnapshot& snapshot) {
   }
   add("host network", control_rows(kHostCounterText, snapshot.host.values));
   add("upstream streams", control_rows(kStreamCounterText, snapshot.streams.values));
+  add("query log", control_rows(kQueryLogCounterText, snapshot.query_log.values));
   add("control socket", control_rows(kControlCounterText, snapshot.control.values));
   return {{"groups", std::move(groups)}};
 }

@@ -79,6 +79,7 @@ struct MetricsSnapshot {
   std::uint64_t stream_connections = 0;
   std::uint64_t streams_in_flight = 0;
   Durations stream_latency;
+  QueryLogCounters query_log;
   ControlCounters control;
   std::vector<RuleMetrics> rules;  ///< those with figures of their own
 };
@@ -87,7 +88,7 @@ struct MetricsSnapshot {
 /// shunt_query_duration_seconds by what the wait ended in, and shunt_burst_queries, of all workers together;
 /// shunt_dropped_frames_total, shunt_dropped_queries_total and shunt_dropped_answers_total by worker and
 /// reason; shunt_rule_… by rule; shunt_tcp_…, shunt_tls_…, shunt_https_…, shunt_host_…, shunt_stream_…,
-/// shunt_control_…; shunt_upstream_… by upstream and target.
+/// shunt_query_log_…, shunt_control_…; shunt_upstream_… by upstream and target.
 std::string prometheus_text(const MetricsSnapshot& snapshot);
 
 /// The result of the `stats` command: {"groups": [{"title", "rows": [{"name", "help", "total", "workers":

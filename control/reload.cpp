@@ -144,6 +144,9 @@ asio::awaitable<Result<void>> Control::switch_to(Next& next) {
     if (!opened) co_return Failure(opened.error());
     metrics_listener = std::move(*opened);
   }
+  // Always opened anew: a file that was moved away begins again.
+  auto sink = query_log_->open(after.query_log);
+  if (!sink) co_return Failure("[log] queries_to: " + sink.error());
   if (auto updated = mirrors_->update(before, after); !updated) co_return updated;
   auto listeners = tcp_->prepare(next.generation->tcp_endpoints);
   if (!listeners) {
@@ -152,11 +155,15 @@ asio::awaitable<Result<void>> Control::switch_to(Next& next) {
   }
   co_await wait_for_adjacencies(*next.generation);
   adopt(next.generation);
+  const bool logging = *sink != nullptr;
+  if (logging) query_log_->set_sink(std::move(*sink));
+  log_queries(logging);
   last_read_ = std::max(last_read_, next.generation->read_as);
   spdlog::set_level(spdlog::level::from_str(after.log_level));
   registry_ = std::move(next.registry);
   release(std::exchange(kept_, next.before));
   const std::vector<unsigned> stalled = co_await publish(*next.generation);
+  if (!logging) query_log_->set_sink(nullptr);
   if (metrics_move) metrics_listener_ = std::move(metrics_listener);
   tcp_->apply(std::move(*listeners));
   tcp_->set_limits(TcpLimits::from(after.limits));

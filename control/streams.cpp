@@ -74,7 +74,8 @@ TcpServer::Owner Control::tcp_owner() {
           [this](TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                  std::span<const std::uint8_t> message) {
             return take_stream_query(ticket, client, endpoint, message);
-          }};
+          },
+          [this](const TcpAnswered& answered) { log_stream(answered); }};
 }
 
 Result<int> Control::open_listener(const SocketAddress& address) {
@@ -105,12 +106,25 @@ void Control::take_reply(const Message& message, std::span<const std::uint8_t> a
   if ((message.ticket & kAskTicket) != 0) return health_->take_reply(message.ticket, answer);
   if ((message.ticket & kAliasTicket) != 0) return zones_->take_reply(message, answer);
   if (answer.empty()) return tcp_->drop(message.ticket);
+  if (const auto end = state::end_of(message.counted); end && logging_queries_)
+    tcp_->note_end(message.ticket, *end);
   if (message.truncated_by.port != 0) return ask_again_over_tcp(message, answer);
   if (message.zone && is_truncated(answer)) {
     // Too large for a worker, not for TCP.
     return zones_->answer_whole(message.ticket % workers_->size(), message, question_again(answer));
   }
   tcp_->answer(message.ticket, answer);
+}
+
+void Control::log_stream(const TcpAnswered& answered) {
+  if (!logging_queries_) return;
+  query_log_->take({answered.asked,
+                    std::chrono::steady_clock::now(),
+                    answered.client,
+                    answered.server,
+                    answered.kind,
+                    answered.end,
+                    {answered.message.begin(), answered.message.end()}});
 }
 
 bool Control::take_miss(std::size_t worker, rte_mbuf* packet) {

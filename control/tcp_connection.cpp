@@ -131,6 +131,12 @@ void TcpConnection::resume_later() {
   });
 }
 
+void TcpConnection::note_end(TcpTicket ticket, state::QueryEnd end) {
+  const auto found = std::find_if(asked_.begin(), asked_.end(),
+                                  [ticket](const Asked& asked) { return asked.ticket == ticket; });
+  if (found != asked_.end()) found->end = end;
+}
+
 void TcpConnection::end_ticket(TcpTicket ticket, std::span<const std::uint8_t> message) {
   const auto self = shared_from_this();  // closing may take the server's reference
   const auto found = std::find_if(asked_.begin(), asked_.end(),
@@ -143,6 +149,8 @@ void TcpConnection::end_ticket(TcpTicket ticket, std::span<const std::uint8_t> m
     protocol_->drop(asked.tag);
     write();
   } else {
+    if (const auto& told = server_->owner_.on_answered)
+      told({client_, endpoint_->address, endpoint_->kind, asked.asked_at, asked.end, message});
     send(asked, message);
   }
   if (state_ == State::kClosed) return;

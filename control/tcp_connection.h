@@ -28,6 +28,8 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
     TcpTicket ticket = 0;
     std::uint32_t tag = 0;  ///< the protocol's
     HopOptions options;
+    Clock::time_point asked_at;
+    state::QueryEnd end;
   };
 
   TcpConnection(TcpServer& server, std::unique_ptr<ByteStream> stream,
@@ -40,6 +42,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
   const std::vector<Asked>& asked() const { return asked_; }
 
   void add(const Asked& asked) { asked_.push_back(asked); }
+  void note_end(TcpTicket ticket, state::QueryEnd end);
   /// The query has ended: with the answer, or without one where `message` is empty.
   void end_ticket(TcpTicket ticket, std::span<const std::uint8_t> message);
   /// Takes no more queries; closes when all are answered.

@@ -22,7 +22,6 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr unsigned kTicketKindBit = 60;
 /// After an accept that failed for want of descriptors or memory.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 
@@ -119,7 +118,8 @@ void TcpServer::apply(Change change) {
       listener->second->endpoint->index = want->endpoint;
       listener->second->endpoint->tls = want->tls;
     } else if (const auto opened = change.opened_.find(address); opened != change.opened_.end()) {
-      auto endpoint = std::make_shared<Endpoint>(Endpoint{want->endpoint, false, want->kind, want->tls});
+      auto endpoint =
+          std::make_shared<Endpoint>(Endpoint{want->endpoint, false, want->kind, want->tls, address});
       auto made = std::make_shared<Listener>(
           Listener{std::move(opened->second), asio::steady_timer(io_), std::move(endpoint)});
       listeners_.emplace(address, made);
@@ -233,17 +233,18 @@ std::unique_ptr<StreamProtocol> TcpServer::make_protocol(const Endpoint& endpoin
 
 void TcpServer::take_query(TcpConnection& connection, std::span<const std::uint8_t> message,
                            std::uint32_t tag) {
-  const StreamKind kind_of = connection.endpoint().kind;
-  const TcpTicket ticket = next_ticket_++ | static_cast<TcpTicket>(kind_of) << kTicketKindBit;
-  Kind& kind = of(kind_of);
+  const StreamKind kind_is = connection.endpoint().kind;
+  const TcpTicket ticket = next_ticket_++ | static_cast<TcpTicket>(kind_is) << kTicketKindBit;
+  Kind& kind = of(kind_is);
   ++kind.counters[TcpCounter::queries];
   tickets_.emplace(ticket, &connection);
   ++kind.in_flight;
-  ages_.emplace_back(Clock::now(), ticket);
+  const Clock::time_point now = Clock::now();
+  ages_.emplace_back(now, ticket);
   HopOptions options = asked_options(message);
-  options.padding &= kind_of != StreamKind::kTcp;      // RFC 7830 section 6: in clear it is waste
-  options.keepalive &= kind_of != StreamKind::kHttps;  // there HTTP keeps connections
-  connection.add({ticket, tag, options});
+  options.padding &= kind_is != StreamKind::kTcp;      // RFC 7830 section 6: in clear it is waste
+  options.keepalive &= kind_is != StreamKind::kHttps;  // there HTTP keeps connections
+  connection.add({ticket, tag, options, now, state::QueryEnd::kError});
   if (owner_.on_query(ticket, connection.client(), connection.endpoint().index, message)) return;
   ++kind.counters[TcpCounter::queries_overload];
   if (take(ticket) != nullptr) connection.end_ticket(ticket, overload_answer(message));
@@ -263,9 +264,13 @@ void TcpServer::answer(TcpTicket ticket, std::span<const std::uint8_t> message) 
   if (TcpConnection* const connection = take(ticket)) {
     connection->end_ticket(ticket, message);
   } else {
-    const auto kind = static_cast<std::size_t>(ticket >> kTicketKindBit & 3);
+    const auto kind = static_cast<std::size_t>(kind_of(ticket));
     if (kind < kStreamKinds) ++kinds_[kind].counters[TcpCounter::answers_without_connection];
   }
+}
+
+void TcpServer::note_end(TcpTicket ticket, state::QueryEnd end) {
+  if (const auto found = tickets_.find(ticket); found != tickets_.end()) found->second->note_end(ticket, end);
 }
 
 void TcpServer::drop(TcpTicket ticket) {

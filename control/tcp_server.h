@@ -29,6 +29,7 @@
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/result.h"
+#include "dataplane/state/query_log.h"
 
 namespace shunt::control {
 
@@ -40,6 +41,19 @@ class TcpConnection;
 /// Marks a query until its answer: is never reused, and stays below 2^62, so that an owner can mark questions
 /// of its own by the top bits. The two bits below them are the kind of its stream, the rest counts up from 1.
 using TcpTicket = std::uint64_t;
+inline constexpr unsigned kTicketKindBit = 60;
+inline StreamKind kind_of(TcpTicket ticket) {
+  return static_cast<StreamKind>(ticket >> kTicketKindBit & 3);
+}
+
+/// A query that is answered now.
+struct TcpAnswered {
+  SocketAddress client, server;
+  StreamKind kind;
+  std::chrono::steady_clock::time_point asked;
+  state::QueryEnd end;                    ///< as note_end() said; kError where nobody did
+  std::span<const std::uint8_t> message;  ///< the answer, but for options of this hop
+};
 
 /// All times in milliseconds.
 struct TcpLimits {
@@ -89,6 +103,8 @@ class TcpServer {
     std::function<bool(TcpTicket ticket, const SocketAddress& client, std::uint16_t endpoint,
                        std::span<const std::uint8_t> message)>
         on_query;
+    /// Is told of every answer, from inside answer() as well, and must not call the server. May be empty.
+    std::function<void(const TcpAnswered&)> on_answered = nullptr;
   };
 
   TcpServer(asio::io_context& io, const TcpLimits& limits, Owner owner);
@@ -121,6 +137,8 @@ class TcpServer {
   /// Writes `message` (12 to 65,535 octets, copied) to the ticket's connection; a ticket whose connection has
   /// gone is ignored.
   void answer(TcpTicket ticket, std::span<const std::uint8_t> message);
+  /// Says what answers the query, for on_answered.
+  void note_end(TcpTicket ticket, state::QueryEnd end);
   /// Ends a query without an answer.
   void drop(TcpTicket ticket);
 
@@ -144,6 +162,7 @@ class TcpServer {
     bool removed = false;
     StreamKind kind = StreamKind::kTcp;
     std::shared_ptr<const TlsContext> tls;
+    SocketAddress address;
   };
   struct Kind {
     TcpCounters counters;

@@ -127,7 +127,8 @@ const state::View* Workers::make_view(std::shared_ptr<const state::Snapshot> sna
                                       std::vector<net::Adjacency> adjacencies, bool draining) const {
   const bool counts = counted_ != nullptr && counted_->generation == snapshot->generation;
   return new state::View{
-      std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr, capture_, sampled_};
+      std::move(snapshot), std::move(adjacencies), draining, counts ? counted_ : nullptr, capture_, sampled_,
+      query_log_};
 }
 
 std::uint64_t Workers::clock_us() {

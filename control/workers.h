@@ -44,6 +44,7 @@ class Workers {
   /// Goes with each view that is published from now on; null ends it.
   void set_capture(std::shared_ptr<const state::Capture> capture) { capture_ = std::move(capture); }
   void set_sampled(std::shared_ptr<const state::QuerySamples> sampled) { sampled_ = std::move(sampled); }
+  void set_query_log(std::shared_ptr<const state::QueryLog> log) { query_log_ = std::move(log); }
   /// What the workers' clocks show now.
   static std::uint64_t clock_us();
   /// A rule's figures of all workers together.
@@ -93,6 +94,7 @@ class Workers {
   std::shared_ptr<const state::CountedRules> counted_;
   std::shared_ptr<const state::Capture> capture_;
   std::shared_ptr<const state::QuerySamples> sampled_;
+  std::shared_ptr<const state::QueryLog> query_log_;
   bool running_ = false;
 };
 

@@ -19,6 +19,7 @@
 #include "dataplane/base/address.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/result.h"
+#include "dataplane/base/stats.h"
 #include "dataplane/dns/wire.h"
 
 namespace shunt {
@@ -29,7 +30,8 @@ enum class MessageKind : std::uint8_t {
   kMiss,   ///< `slot`, `serial`, `upstream` (the default's handle, mostly), `zone` (a zone is to answer: that
            ///< of `routing`); data: a DNS query with our OPT, id 0
   kReply,  ///< `ticket`, `routing`; data: a DNS answer, the query's id restored. `truncated_by` tells who
-  ///< could be asked over TCP; `zone`: a zone answered, or (empty, for a kAlias) the routing has gone
+  ///< could be asked over TCP; `counted`; `zone`: a zone answered, or (empty, for a kAlias) the routing has
+  ///< gone
   kWatched,  ///< `generation`, `network`, `set`, `rule`, `client`: a query for which that watch fires; data:
              ///< its type, and its name in wire format, lower case
   kTimeout,  ///< `target_id`: it left a question unanswered; told at most once a second for each target.
@@ -63,12 +65,16 @@ struct Message {
   std::uint32_t routing;   ///< Network::routing: which network's rules, in which generation
   std::uint32_t rule;      ///< index in the watches of the network's set at position `set`
   std::uint8_t set;
+  Counter counted;  ///< kReply: what answered it
   std::uint64_t generation;
   std::uint64_t ticket;  ///< the control plane's own mark for a stream client's query or an ask
   SocketAddress client;
   SocketAddress truncated_by;  ///< kReply with TC to a stream client: the target that said so (port 0: none)
   IpAddress local;             ///< kQuery: the endpoint's address that was asked
   std::uint32_t target_id;     ///< with truncated_by: its id
+  /// Of an answer on its way to a port, while queries are logged: when its query came, by the worker's clock;
+  /// 0: in this very burst. Nothing else touches it.
+  std::uint64_t asked_us;
 };
 inline constexpr unsigned kMessageSize = 128;
 static_assert(sizeof(Message) <= kMessageSize);

@@ -15,6 +15,8 @@ bool take_udp(Octets l4, Datagram& out) {
   if (l4.size() < kUdpSize) return false;
   const std::size_t length = load_be16(&l4[4]);
   if (length < kUdpSize) return false;
+  out.source_port = load_be16(&l4[0]);
+  out.destination_port = load_be16(&l4[2]);
   out.payload = l4.first(std::min(length, l4.size())).subspan(kUdpSize);
   return true;
 }

@@ -10,6 +10,7 @@ namespace shunt::net {
 
 struct Datagram {
   IpAddress source, destination;
+  std::uint16_t source_port, destination_port;
   std::span<const std::uint8_t> payload;  ///< inside the frame; cut where the frame or the packet is
 };
 

@@ -13,6 +13,7 @@ void send_to_control(Context& context, rte_mbuf* packet, std::uint8_t* wire, std
   message.kind = MessageKind::kReply;
   message.ticket = asker.ticket;
   message.routing = asker.routing;
+  message.counted = counted;
   message.zone = counted == Counter::answered_zone;
   message.truncated_by = truncated_by != nullptr ? truncated_by->target : SocketAddress{};
   message.target_id = truncated_by != nullptr ? truncated_by->target_id : 0;
@@ -56,6 +57,8 @@ void drop_query(Context& context, Query& query, QueryDrop reason) {
     return send_to_control(context, query.packet, query.wire, 0, {query.ticket, query.transport, 0},
                            Counter::answered_error, nullptr);
   }
+  if (context.query_log != nullptr) [[unlikely]]
+    log_drop(context, query, reason);
   ++context.stats.query_drops[reason];
   rte_pktmbuf_free(query.packet);
 }

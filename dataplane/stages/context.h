@@ -76,6 +76,7 @@ struct Context {
   const state::Snapshot* snapshot = nullptr;
   const state::Capture* capture = nullptr;       ///< null: none is running
   const state::QuerySamples* sampled = nullptr;  ///< null: nobody wants them
+  const state::QueryLog* query_log = nullptr;    ///< null: queries aren't logged
   Stats stats;
   Random random;
   state::Cache cache;
@@ -98,6 +99,7 @@ struct Context {
     snapshot = current->snapshot.get();
     capture = current->capture.get();
     sampled = current->sampled.get();
+    query_log = current->query_log.get();
     const state::CountedRules* const counted = current->counted.get();
     counted_rules = counted != nullptr ? &counted->table : &no_rules_;
     routings_ = counted != nullptr && !counted->routings.empty() ? counted->routings.data() : nullptr;

@@ -33,6 +33,13 @@ void classify_handover(Context& context, rte_mbuf* packet, Burst& burst);
 /// about to be sent there, and copies them.
 void capture(Context& context, std::uint8_t port, rte_mbuf* const* packets, unsigned count, bool sent);
 
+// log.cpp
+// -----------------------------------------------------------------------------------------------------------
+/// Tells the log (Context::query_log) of the clients' answers that are about to be sent.
+void log_answers(Context& context, const TransmitQueue& queue);
+/// The same of a query that gets no answer.
+void log_drop(Context& context, const Query& query, QueryDrop reason);
+
 // parse.cpp
 // ---------------------------------------------------------------------------------------------------------
 /// Parses the questions, hashes their names, finds each client's network; answers malformed and unsupported

@@ -53,6 +53,8 @@ inline void send_to_waiter(Context& context, const state::Waiter& waiter, rte_mb
   write_udp(wire - net::kUdpSize, ports, udp_length, checksum);
   packet->data_off = static_cast<std::uint16_t>(frame - static_cast<std::uint8_t*>(packet->buf_addr));
   set_length(packet, headers + length);
+  if (context.query_log != nullptr) [[unlikely]]
+    message_of(packet).asked_us = waiter.arrived_us;
   ++context.stats[counted];
   transmit(context, waiter.port, packet, counted);
 }

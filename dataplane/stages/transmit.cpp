@@ -30,6 +30,8 @@ void flush_port(Context& context, WorkerPort& port) {
   if (context.capture != nullptr) [[unlikely]]
     capture(context, static_cast<std::uint8_t>(&port - context.ports.data()), queue.packets.data(),
             queue.count, true);
+  if (context.query_log != nullptr) [[unlikely]]
+    log_answers(context, queue);
   std::uint64_t octets = 0;
   for (unsigned i = 0; i < queue.count; ++i)
     octets += queue.packets[i]->data_len;

@@ -22,6 +22,7 @@
 #include "dataplane/rules/figure_table.h"
 #include "dataplane/state/cache.h"
 #include "dataplane/state/capture.h"
+#include "dataplane/state/query_log.h"
 #include "dataplane/state/query_samples.h"
 
 namespace shunt::state {
@@ -147,6 +148,7 @@ struct View {
   std::shared_ptr<const CountedRules> counted;  ///< null: none are counted
   std::shared_ptr<const Capture> capture;       ///< null: none is running
   std::shared_ptr<const QuerySamples> sampled;  ///< null: nobody wants them
+  std::shared_ptr<const QueryLog> query_log;    ///< null: queries aren't logged
 };
 
 /// The one pointer that changes.

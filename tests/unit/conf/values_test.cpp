@@ -423,8 +423,6 @@ TEST(Addresses, NeighbourIsNoAddress) {
                  "\"router\" is not an IPv4 or IPv6 address", "neighbours = ");
 }
 
-// What the format has and this version doesn't.
-
 TEST(Health, WrongValues) {
   expect_mistake(change("\n[[rules]]", "health = { fall = <!>0 }\n\n[[rules]]"), "health: fall", "fall = 3");
   expect_mistake(change("\n[[rules]]", "health = { rise = <!>101 }\n\n[[rules]]"), "health: rise",
@@ -434,12 +432,33 @@ TEST(Health, WrongValues) {
   expect_mistake(change("\n[[rules]]", "health = { <!>raise = 1 }\n\n[[rules]]"), "raise", "rise");
 }
 
-TEST(Unavailable, QueryLog) {
-  for (const std::string kind : {"json", "dnstap"})
-    expect_mistake(above("[log]\nqueries = <!>\"" + kind + "\"\n"),
-                   "[log]: queries: \"" + kind + "\" is not available in this version; use \"off\"",
-                   "queries = \"off\"");
+TEST(QueryLog, WrongValues) {
+  expect_mistake(above("[log]\nqueries = <!>\"yes\"\n"),
+                 "[log]: queries is \"yes\", it must be \"off\", \"json\" or \"dnstap\"", "dnstap");
+  expect_mistake(above("[log]\nqueries = \"json\"\nqueries_to = <!>\"\"\n"), "[log]: queries_to",
+                 "queries_to = \"/var/log/shunt/queries.json\"");
+  expect_mistake(above("[log]\nqueries = \"dnstap\"\nqueries_to = <!>\"a.sock\"\n"),
+                 "queries_to \"a.sock\": it must be an absolute path", "/run/shunt/dnstap.sock");
+  expect_mistake(above("[log]\nqueries = \"dnstap\"\nqueries_to = <!>\"/" + std::string(120, 'x') + "\"\n"),
+                 "it has 121 octets, a socket's path has at most 107", "queries_to");
 }
+
+TEST(QueryLog, Places) {
+  const auto log = [](const std::string& text, const std::string& path = "/etc/shunt/shunt.toml") {
+    return load_text(above("[log]\n" + text + "\n"), path).config.value_or(Config{}).query_log;
+  };
+  EXPECT_EQ(log("queries = \"json\""), (conf::QueryLog{QueryLogFormat::kJson, "-"}));
+  EXPECT_EQ(log("queries = \"json\"\nqueries_to = \"q.json\""),
+            (conf::QueryLog{QueryLogFormat::kJson, "/etc/shunt/q.json"}));
+  EXPECT_EQ(log("queries = \"json\"\nqueries_to = \"/var/q.json\""),
+            (conf::QueryLog{QueryLogFormat::kJson, "/var/q.json"}));
+  EXPECT_EQ(log("queries = \"dnstap\""), (conf::QueryLog{QueryLogFormat::kDnstap, "/run/shunt/dnstap.sock"}));
+  EXPECT_EQ(log("queries = \"dnstap\"\nqueries_to = \"/tmp/a\""),
+            (conf::QueryLog{QueryLogFormat::kDnstap, "/tmp/a"}));
+  EXPECT_EQ(log("queries_to = \"/tmp/a\""), conf::QueryLog{});
+}
+
+// What the format has and this version doesn't.
 
 TEST(Unavailable, RepliesByRoute) {
   expect_mistake(change("[[inbound]]", "replies = <!>\"route\"\n[[inbound]]"),

@@ -339,7 +339,7 @@ TEST(Metrics, StatsHaveAllCountersWithTheirSums) {
                       std::size(kAnswerDropText) + text_of(StreamKind::kTcp).size() +
                       text_of(StreamKind::kTls).size() + std::size(kTcpCounterText) +
                       std::size(kHostCounterText) + std::size(kStreamCounterText) +
-                      std::size(kControlCounterText));
+                      std::size(kQueryLogCounterText) + std::size(kControlCounterText));
 }
 
 TEST(MetricsRequest, EarnsItsStatus) {

@@ -77,6 +77,9 @@ class TcpServerTest : public ::testing::Test {
                            if (overloaded_) return false;
                            taken_.push_back({ticket, client, endpoint, {message.begin(), message.end()}});
                            return true;
+                         },
+                         [this](const TcpAnswered& a) {
+                           answered_.push_back({a.client, a.server, a.kind, a.asked, a.end, {}});
                          }});
     ASSERT_TRUE(server_->set_endpoints({{loopback_address(0), 7}}));
   }
@@ -103,8 +106,9 @@ class TcpServerTest : public ::testing::Test {
   asio::io_context io_;
   std::optional<TcpServer> server_;
   std::vector<Taken> taken_;
-  std::uint16_t port_ = 0;       ///< of the first listener
-  std::uint16_t last_port_ = 0;  ///< of the latest
+  std::vector<TcpAnswered> answered_;  ///< without their messages
+  std::uint16_t port_ = 0;             ///< of the first listener
+  std::uint16_t last_port_ = 0;        ///< of the latest
   int opened_ = 0;
   bool overloaded_ = false;
   std::uint16_t forbidden_ = 0xffff;

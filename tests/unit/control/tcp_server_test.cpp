@@ -41,6 +41,34 @@ TEST_F(TcpServerTest, PipelinedQueriesAreAnsweredOutOfOrder) {
     EXPECT_EQ(peer.messages()[i], answer_to(query(49 - i)));
 }
 
+TEST_F(TcpServerTest, TellsOfAnswersWhoGaveThem) {
+  start(quick());
+  const auto began = std::chrono::steady_clock::now();
+  Peer peer = connect();
+  Bytes all;
+  for (unsigned id = 0; id < 4; ++id)
+    append(all, framed(query(id)));
+  peer.send(all);
+  ASSERT_TRUE(taken(4));
+  server_->note_end(taken_[2].ticket, state::QueryEnd::kCache);
+  server_->note_end(taken_[3].ticket, state::QueryEnd::kZone);
+  server_->note_end(99999, state::QueryEnd::kZone);  // nobody's
+  server_->answer(taken_[3].ticket, answer_to(taken_[3].message));
+  server_->answer(taken_[2].ticket, answer_to(taken_[2].message));
+  server_->answer(taken_[1].ticket, answer_to(taken_[1].message));
+  server_->drop(taken_[0].ticket);
+  ASSERT_EQ(answered_.size(), 3u);
+  EXPECT_EQ(answered_[0].end, state::QueryEnd::kZone);
+  EXPECT_EQ(answered_[1].end, state::QueryEnd::kCache);
+  EXPECT_EQ(answered_[2].end, state::QueryEnd::kError) << "nobody said";
+  for (const TcpAnswered& a : answered_) {
+    EXPECT_EQ(a.client, taken_[0].client);
+    EXPECT_EQ(a.server, loopback_address(0));
+    EXPECT_EQ(a.kind, StreamKind::kTcp);
+    EXPECT_TRUE(began <= a.asked && a.asked <= std::chrono::steady_clock::now());
+  }
+}
+
 TEST_F(TcpServerTest, QueriesBeyondTheLimitWaitInTheKernel) {
   TcpLimits limits = quick();
   limits.queries_per_connection = 3;
