@@ -53,6 +53,7 @@ void QueryLog::set_sink(std::unique_ptr<QuerySink> sink) {
   if (sink == nullptr && !thread_.joinable()) return;
   const std::lock_guard lock(mutex_);
   orders_.sink = std::move(sink);
+  woken_.notify_one();
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
 }
 
@@ -89,7 +90,9 @@ void QueryLog::run() {
     Orders orders;
     {
       std::unique_lock lock(mutex_);
-      if (!busy) woken_.wait_for(lock, kNap, [this] { return stopping_; });
+      // Without a sink there is little to do: what a worker told before it knew is thrown away.
+      const auto nap = sink_ == nullptr ? kLongNap : kNap;
+      if (!busy) woken_.wait_for(lock, nap, [this] { return stopping_ || orders_.sink; });
       orders = std::exchange(orders_, {});
       stopping = stopping_;
     }

@@ -35,7 +35,8 @@ struct StreamEnd {
 class QueryLog {
  public:
   static constexpr std::size_t kMostStreamEnds = 4096;  ///< on their way to the thread
-  static constexpr std::chrono::milliseconds kNap{2};   ///< of the thread, where nothing has come
+  /// Of the thread, where nothing has come; and while there is no sink.
+  static constexpr std::chrono::milliseconds kNap{2}, kLongNap{100};
 
   struct Options {
     std::size_t workers = 1;
