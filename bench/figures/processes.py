@@ -137,6 +137,10 @@ def seconds_run(pid: int) -> dict[int, float]:
     return by_core
 
 
+# Every process that was this one's parent, or a parent's: one that ends hands this one on, and those above it are strangers then.
+_ancestors: set[int] = set()
+
+
 def foreign_seconds() -> dict[int, float]:
     """Processor seconds, children that ended included, of each process that isn't this one, its parents or one that it started; the kernel's
     threads stay out, as they work for all. The first process takes in every orphan, with all that it ever ran: its children are left out."""
@@ -157,8 +161,8 @@ def foreign_seconds() -> dict[int, float]:
             pid = parents[pid]
         return found
 
-    own = line(os.getpid())
-    return {pid: s for pid, s in seconds.items() if pid not in own and not {os.getpid(), KERNEL_THREADS} & line(pid)}
+    _ancestors.update(line(os.getpid()))
+    return {pid: s for pid, s in seconds.items() if pid not in _ancestors and not {os.getpid(), KERNEL_THREADS} & line(pid)}
 
 
 def foreign_share(before: dict[int, float], after: dict[int, float], seconds: float) -> float:
