@@ -3,7 +3,7 @@ import contextlib
 
 from rig import DEFAULT_SERVER, SERVER, Rig, upstream
 from servers import ScriptedServer, to_clients
-from tls import Authority
+from tls import Authority, with_tls
 
 RULES = ["test forward main", "nx.test block nxdomain id=no-nx", "dropped.test block drop", "fixed.test answer A 192.0.2.7"]
 ZONE = "$ORIGIN zone.test.\n@ 300 SOA ns admin 1 3600 600 86400 60\n@ 300 NS ns\nwww 300 A 192.0.2.8\n"
@@ -26,10 +26,9 @@ def log_table(kind, where=None):
 
 
 def config(rig, log):
-    text = rig.config(rules=RULES, upstreams=upstream("main", SERVER, timeout_ms=300) + upstream("internet", DEFAULT_SERVER),
-                      default="internet", networks='[[zone]]\nfile = "zone"\nnetworks = ["clients"]\n', tail=log)
-    allow = 'allow = ["10.10.0.0/25", "fd10::/64"]\n'
-    return text.replace(allow, allow + 'tls = { certificate = "gw.pem", key = "gw.key" }\n')
+    return with_tls(rig.config(
+        rules=RULES, upstreams=upstream("main", SERVER, timeout_ms=300) + upstream("internet", DEFAULT_SERVER),
+        default="internet", networks='[[zone]]\nfile = "zone"\nnetworks = ["clients"]\n', tail=log))
 
 
 @contextlib.contextmanager

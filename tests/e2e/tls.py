@@ -29,12 +29,19 @@ class Authority(streams.Authority):
         return context
 
 
-def config(rig, tls='{ certificate = "gw.pem", key = "gw.key" }', limits=LIMITS, **options):
-    """The rig's configuration with `tls` at the endpoint of the left side."""
-    text = rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER), limits=limits, **options)
+GW = '{ certificate = "gw.pem", key = "gw.key" }'
+
+
+def with_tls(text, tls=GW):
+    """A rig's configuration with `tls` at the endpoint of the left side."""
     allow = 'allow = ["10.10.0.0/25", "fd10::/64"]\n'
     assert allow in text
     return text.replace(allow, allow + (f"tls = {tls}\n" if tls else ""))
+
+
+def config(rig, tls=GW, limits=LIMITS, **options):
+    """One upstream for everything, and `tls`."""
+    return with_tls(rig.config(rules=["test forward main"], upstreams=upstream("main", SERVER), limits=limits, **options), tls)
 
 
 class TlsStream(Stream):

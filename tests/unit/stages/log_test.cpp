@@ -111,14 +111,7 @@ TEST_F(Log, a_query_that_is_dropped) {
 
 TEST_F(Log, a_stream_clients_answer_is_left_to_the_control_plane_and_its_drop_is_not) {
   for (const char* name : {"x.nx.example", "x.drop.example"}) {
-    rte_mbuf* const packet = rig.packet(query(name));
-    Message& message = message_of(packet);
-    message = {};
-    message.kind = MessageKind::kQuery;
-    message.ticket = 42;
-    message.client = {*IpAddress::parse(kClient), 5000};
-    message.local = *IpAddress::parse(kEndpoint);
-    rte_ring_enqueue(rig.rings().orders, packet);
+    rig.ask_over_stream(query(name), 42);
     rig.turn();
   }
   void* p = nullptr;

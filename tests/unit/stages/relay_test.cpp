@@ -410,14 +410,7 @@ TEST_F(Relay, miss_that_the_control_plane_never_decides_ends_in_servfail) {
 }
 
 TEST_F(Relay, stream_query_takes_the_same_way_and_is_answered_by_ticket) {
-  rte_mbuf* order = rig.packet(query("a.corp", 77));
-  Message& m = message_of(order);
-  m = {};
-  m.kind = MessageKind::kQuery;
-  m.ticket = 42;
-  m.client = {*IpAddress::parse(kClient), 5000};
-  m.local = *IpAddress::parse(kEndpoint);
-  rte_ring_enqueue(rig.rings().orders, order);
+  rig.ask_over_stream(query("a.corp", 77), 42);
   const Sent question = rig.turn_for_one();
   rig.reply(question, answer_to(question.dns, 60));
   rig.turn();

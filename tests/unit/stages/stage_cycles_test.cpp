@@ -39,13 +39,7 @@ TEST_F(StageCycles, queries_are_counted_where_they_pass) {
 }
 
 TEST_F(StageCycles, orders_are_counted_and_their_queries_too) {
-  rte_mbuf* order = rig.packet(query("x.nx.example"));
-  Message& m = message_of(order);
-  m = {};
-  m.kind = MessageKind::kQuery;
-  m.client = {*IpAddress::parse(kClient), 5000};
-  m.local = *IpAddress::parse(kEndpoint);
-  rte_ring_enqueue(rig.rings().orders, order);
+  rig.ask_over_stream(query("x.nx.example"), 42);
   rig.turn();
   void* p = nullptr;
   ASSERT_EQ(rte_ring_dequeue(rig.rings().events, &p), 0);

@@ -441,13 +441,7 @@ TEST_F(WorkerTest, a_cut_answer_to_a_stream_client_has_its_options) {
   append(asked, options);
   for (const bool stream : {true, false}) {
     if (stream) {
-      rte_mbuf* const packet = rig.packet(asked);
-      Message& message = message_of(packet);
-      message = {};
-      message.kind = MessageKind::kQuery;
-      message.client = {*IpAddress::parse(kClient), 40000};
-      message.local = *IpAddress::parse(kEndpoint);
-      rte_ring_enqueue(rig.rings().orders, packet);
+      rig.ask_over_stream(asked, 42);
     } else {
       rig.ask(asked);
     }

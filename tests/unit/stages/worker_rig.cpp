@@ -251,6 +251,17 @@ void Rig::ask(const Bytes& message, std::string_view client, std::uint16_t port)
   ASSERT_TRUE(receive(net::testing::build(spec)));
 }
 
+void Rig::ask_over_stream(const Bytes& message, std::uint64_t ticket) {
+  rte_mbuf* const order = packet(message);
+  Message& m = message_of(order);
+  m = {};
+  m.kind = MessageKind::kQuery;
+  m.ticket = ticket;
+  m.client = {*IpAddress::parse(kClient), 5000};
+  m.local = *IpAddress::parse(kEndpoint);
+  rte_ring_enqueue(rings_[0].orders, order);
+}
+
 net::testing::FrameSpec Rig::reply_frame(const Sent& question, const Bytes& message) const {
   net::testing::FrameSpec spec;
   spec.source = question.to(kTargetA) ? kTargetA : kTargetB;

@@ -58,6 +58,8 @@ class Rig {
   bool receive(const net::testing::Octets& frame, unsigned worker = 0);
   /// A client's query over UDP.
   void ask(const Bytes& message, std::string_view client = kClient, std::uint16_t port = 40000);
+  /// The same over a stream, as the control plane hands it on; from kClient.
+  void ask_over_stream(const Bytes& message, std::uint64_t ticket);
   /// A datagram from a target to where `question` came from. Fields may be bent by the caller.
   net::testing::FrameSpec reply_frame(const Sent& question, const Bytes& message) const;
   void reply(const Sent& question, const Bytes& message, unsigned worker = 0);
