@@ -107,8 +107,8 @@ void QueryLog::run() {
 
 bool QueryLog::write_down(const Orders& orders) {
   const auto now = Clock::now();
-  if (orders.generation != nullptr) places_.set_generation(orders.generation, now);
-  places_.retire(now);
+  if (orders.generation != nullptr) places_.generations.set(orders.generation, now);
+  places_.generations.retire(now);
   std::size_t count = orders.stream_ends.size();
   const std::int64_t offset = options_.wall_offset_us();
   for (const auto& ring : from_workers_->rings) {

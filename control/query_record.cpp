@@ -1,7 +1,5 @@
 #include "control/query_record.h"
 
-#include <utility>
-
 #include "dataplane/base/bytes.h"
 #include "dataplane/dns/wire.h"
 
@@ -41,25 +39,9 @@ std::string_view name_of(state::QueryEnd end) {
 
 QueryPlaces::QueryPlaces(const dns::HashKey& key) : key_(key), hashes_(dns::kMaxLabels + 1) {}
 
-void QueryPlaces::set_generation(std::shared_ptr<const Generation> generation, Clock::time_point now) {
-  before_ = std::exchange(current_, std::move(generation));
-  changed_ = now;
-}
-
-void QueryPlaces::retire(Clock::time_point now) {
-  if (now - changed_ >= kKeepBefore) before_.reset();
-}
-
-const Generation* QueryPlaces::generation(std::uint64_t number) const {
-  for (const Generation* g : {current_.get(), before_.get()}) {
-    if (g != nullptr && (number == 0 || g->number() == number)) return g;
-  }
-  return nullptr;
-}
-
 void QueryPlaces::find(QueryRecord& record, std::uint64_t number) {
   record.question = read_question(record.message);
-  const Generation* const in = generation(number);
+  const Generation* const in = number == 0 ? generations.current() : generations.find(number);
   if (in == nullptr) return;
   const std::uint32_t index = network_of(*in->snapshot, record);
   if (index >= in->snapshot->networks.size()) return;

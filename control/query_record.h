@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "control/counters.h"
-#include "control/generation.h"
+#include "control/recent_generations.h"
 #include "control/rule_words.h"
 #include "dataplane/base/address.h"
 #include "dataplane/dns/name.h"
@@ -43,25 +43,15 @@ std::string_view name_of(state::QueryEnd end);
 /// Finds network and rule. Belongs to the log's thread.
 class QueryPlaces {
  public:
-  using Clock = std::chrono::steady_clock;
-  /// For how long what workers still tell of the generation before is understood.
-  static constexpr std::chrono::seconds kKeepBefore{5};
-
   explicit QueryPlaces(const dns::HashKey& key);
 
-  void set_generation(std::shared_ptr<const Generation> generation, Clock::time_point now);
-  /// Lets go of the generation before, once nothing comes from it any more.
-  void retire(Clock::time_point now);
+  RecentGenerations generations;
   /// Fills in the question, the network and the rule, for a query that the generation `number` answered;
   /// number 0: the current one.
   void find(QueryRecord& record, std::uint64_t number);
 
  private:
-  const Generation* generation(std::uint64_t number) const;
-
   dns::HashKey key_;
-  std::shared_ptr<const Generation> current_, before_;
-  Clock::time_point changed_;
   std::vector<std::uint64_t> hashes_;
 };
 

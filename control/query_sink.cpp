@@ -5,18 +5,17 @@
 namespace shunt::control {
 
 void QueryLogTrouble::begins(std::string_view why, std::uint64_t lost, Clock::time_point now) {
-  if (why == why_) return;
+  if (why_.empty()) lost_before_ = lost;
   why_ = why;
-  if (told_at_ && now - *told_at_ < kQuiet) return;
-  if (!told_) lost_before_ = lost;
-  told_ = true;
+  if (why == told_ || (told_at_ && now - *told_at_ < kQuiet)) return;
+  told_ = why;
   told_at_ = now;
   spdlog::warn("query log {}: {}; queries that find no room meanwhile are lost", where_, why);
 }
 
 void QueryLogTrouble::ends(std::uint64_t lost) {
   why_.clear();
-  if (std::exchange(told_, false))
+  if (!std::exchange(told_, {}).empty())
     spdlog::info("query log {}: it is written again; {} queries were lost", where_, lost - lost_before_);
 }
 

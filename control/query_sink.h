@@ -20,7 +20,7 @@ struct QueryLogCounts {
 };
 
 /// Tells people that the log can't be written, and that it can again: once, and not more often than every
-/// kQuiet, however often that changes.
+/// kQuiet, however often that changes. begins() is called again and again while it lasts.
 class QueryLogTrouble {
  public:
   using Clock = std::chrono::steady_clock;
@@ -33,10 +33,10 @@ class QueryLogTrouble {
   const std::string& where() const { return where_; }
 
  private:
-  std::string where_, why_;
-  bool told_ = false;
+  std::string where_;
+  std::string why_, told_;  ///< it is so; and what was told of that
   std::optional<Clock::time_point> told_at_;
-  std::uint64_t lost_before_ = 0;
+  std::uint64_t lost_before_ = 0;  ///< when it began
 };
 
 /// Belongs to the log's thread once it is made; its destructor writes what is left.

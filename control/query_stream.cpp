@@ -116,7 +116,7 @@ QueryStream::QueryStream(std::string path, DnstapSource source, QueryLogCounts& 
 QueryStream::~QueryStream() {
   if (writer_ == nullptr) return;
   send();
-  fstrm_writer_destroy(&writer_);
+  if (writer_ != nullptr) fstrm_writer_destroy(&writer_);  // not where that failed
 }
 
 void QueryStream::take(const QueryRecord& record) {

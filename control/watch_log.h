@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "control/generation.h"
+#include "control/recent_generations.h"
 #include "dataplane/base/address.h"
 
 namespace shunt::control {
@@ -29,8 +29,6 @@ class WatchLog {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr unsigned kLinesPerSecond = 100;
-  /// For how long what workers still tell of the generation before is understood.
-  static constexpr std::chrono::seconds kKeepBefore{5};
 
   explicit WatchLog(std::function<void(const std::string& line)> write) : write_(std::move(write)) {}
 
@@ -43,8 +41,8 @@ class WatchLog {
   std::string line_for(const WatchedQuery& query) const;
 
   std::function<void(const std::string&)> write_;
-  std::shared_ptr<const Generation> generation_, before_;
-  Clock::time_point changed_, second_began_;
+  RecentGenerations generations_;
+  Clock::time_point second_began_;
   unsigned written_ = 0;  ///< in this second
   std::uint64_t left_out_ = 0;
 };

@@ -82,8 +82,8 @@ TEST_F(QueryLogTest, WritesWhatWorkersAndStreamsTell) {
   log_->set_sink(open(json_to("a")));
   log_from_worker(0, 1);
   log_from_worker(1, 2);
-  log_->take({QueryPlaces::Clock::now() - 3ms,
-              QueryPlaces::Clock::now() - 1ms,
+  log_->take({RecentGenerations::Clock::now() - 3ms,
+              RecentGenerations::Clock::now() - 1ms,
               {*IpAddress::parse("10.1.0.9"), 3},
               {*IpAddress::parse("10.53.0.53"), 853},
               StreamKind::kTls,
@@ -232,6 +232,19 @@ TEST_F(QueryLogTroubleTest, IsNotToldTooOften) {
             "warning query log x: full; queries that find no room meanwhile are lost\n"
             "warning query log x: gone; queries that find no room meanwhile are lost\n"
             "info query log x: it is written again; 3 queries were lost\n");
+}
+
+TEST_F(QueryLogTroubleTest, ThatLastsIsToldInTheEnd) {
+  trouble_.begins("full", 0, now_);
+  trouble_.ends(0);
+  told();
+  trouble_.begins("full", 5, now_ + 5s);
+  EXPECT_EQ(told(), "");
+  trouble_.begins("full", 8, now_ + 11s);
+  EXPECT_EQ(told(), "warning query log x: full; queries that find no room meanwhile are lost\n");
+  trouble_.begins("full", 9, now_ + 60s);
+  trouble_.ends(12);
+  EXPECT_EQ(told(), "info query log x: it is written again; 7 queries were lost\n");
 }
 
 }  // namespace

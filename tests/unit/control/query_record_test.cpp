@@ -61,7 +61,7 @@ class QueryRecordTest : public ::testing::Test {
     return r;
   }
   void generation(std::string list, std::string_view more = "") {
-    places_.set_generation(generations_.make({{"corp", list}}, more), now_);
+    places_.generations.set(generations_.make({{"corp", list}}, more), now_);
   }
   json line(QueryRecord r, std::uint64_t generation = 0) {
     places_.find(r, generation);
@@ -71,7 +71,7 @@ class QueryRecordTest : public ::testing::Test {
   Bytes octets_;
   QueryPlaces places_{kRulesKey};
   Generations generations_;
-  QueryPlaces::Clock::time_point now_{100s};
+  RecentGenerations::Clock::time_point now_{100s};
 };
 
 TEST_F(QueryRecordTest, TheWholeLine) {
@@ -109,11 +109,11 @@ TEST_F(QueryRecordTest, ANameWithoutRuleAndAClientWithoutNetwork) {
 TEST_F(QueryRecordTest, TheGenerationBeforeIsUnderstoodForAWhile) {
   generation(R"("a.corp forward corp-dns")");
   generation(R"("a.corp block nxdomain")");
-  places_.retire(now_ + 4s);
+  places_.generations.retire(now_ + 4s);
   EXPECT_EQ(line(record(answer("a.corp")), 1)["rule"], "a.corp forward corp-dns");
   EXPECT_EQ(line(record(answer("a.corp")), 2)["rule"], "a.corp block nxdomain");
   EXPECT_EQ(line(record(answer("a.corp")), 0)["rule"], "a.corp block nxdomain");
-  places_.retire(now_ + QueryPlaces::kKeepBefore);
+  places_.generations.retire(now_ + RecentGenerations::kKeepBefore);
   const json gone = line(record(answer("a.corp")), 1);
   EXPECT_FALSE(gone.contains("rule"));
   EXPECT_FALSE(gone.contains("network"));

@@ -52,7 +52,7 @@ TEST_F(WatchLogTest, UnderstandsTheGenerationBeforeForAWhile) {
   generation(R"("b.corp system")");
   log_.take(query(1), now_ + 1s);
   log_.take(query(2), now_ + 1s);  // a worker's mistake, if there were one
-  log_.take(query(1), now_ + WatchLog::kKeepBefore);
+  log_.take(query(1), now_ + RecentGenerations::kKeepBefore);
   ASSERT_EQ(lines_.size(), 3u);
   EXPECT_THAT(lines_[0], HasSubstr("a.corp watch"));
   EXPECT_THAT(lines_[1], HasSubstr("by a rule of generation 2, which is gone"));
