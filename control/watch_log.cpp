@@ -34,8 +34,7 @@ void WatchLog::tick(Clock::time_point now) {
 std::string WatchLog::line_for(const WatchedQuery& query) const {
   const std::string asked = fmt::format("watch: {} asks {} {}", query.client.address.to_string(),
                                         dns::to_text(query.name), conf::type_text(query.type));
-  const std::string gone =
-      fmt::format("{}, by a rule of generation {}, which is gone", asked, query.generation);
+  std::string gone = fmt::format("{}, by a rule of generation {}, which is gone", asked, query.generation);
   const Generation* const generation = generations_.find(query.generation);
   if (generation == nullptr || query.network >= generation->snapshot->networks.size()) return gone;
   const state::Network& network = generation->snapshot->networks[query.network];
